@@ -1,0 +1,3 @@
+//! swarmem: a memory coordinator for swarms of AI agents.
+
+pub mod wire;
