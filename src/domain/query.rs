@@ -1,0 +1,239 @@
+//! Which entries and events a reader means.
+
+use std::cmp::Ordering;
+
+use serde_json::{Number, Value};
+
+use super::{
+    Invalid,
+    entry::{Kind, Version},
+    limits::{FILTER_IN_MAX, Limits},
+    namespace::{AgentId, NamespaceRange, Prefix},
+    time::Timestamp,
+};
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// Below one of these; none: anywhere. Already narrowed to what the reader may see.
+    pub prefixes: Option<Vec<Prefix>>,
+    /// One of these kinds; empty: any.
+    pub kinds: Vec<Kind>,
+    /// All of these tags.
+    pub tags: Vec<Box<str>>,
+    /// Written by one of these; empty: anybody.
+    pub authors: Vec<AgentId>,
+    /// All of these hold.
+    pub attributes: Vec<AttributeCondition>,
+    /// Written at or after this time.
+    pub updated_from: Option<Timestamp>,
+    /// Written before this time.
+    pub updated_before: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Whether the version is meant. A delete is judged by what was deleted.
+    #[must_use]
+    pub fn matches(&self, version: &Version) -> bool {
+        self.prefixes.as_ref().is_none_or(|all| all.iter().any(|p| p.covers(&version.path.namespace)))
+            && (self.kinds.is_empty() || self.kinds.contains(&version.body.kind))
+            && (self.authors.is_empty() || self.authors.contains(&version.author))
+            && self.tags.iter().all(|tag| version.body.tags.has(tag))
+            && self.updated_from.is_none_or(|from| version.time >= from)
+            && self.updated_before.is_none_or(|before| version.time < before)
+            && self.attributes_hold(version)
+    }
+
+    fn attributes_hold(&self, version: &Version) -> bool {
+        if self.attributes.is_empty() {
+            return true;
+        }
+        let attributes = version.body.attributes.value();
+        self.attributes.iter().all(|condition| condition.holds(&attributes))
+    }
+
+    /// The ranges of namespaces that can match, in byte order and disjoint.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<NamespaceRange> {
+        match &self.prefixes {
+            None => vec![NamespaceRange::all()],
+            Some(prefixes) => NamespaceRange::of(prefixes),
+        }
+    }
+}
+
+/// How an attribute is compared with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Equal.
+    Eq,
+    /// Not equal, or absent.
+    Ne,
+    /// Greater.
+    Gt,
+    /// Greater or equal.
+    Gte,
+    /// Less.
+    Lt,
+    /// Less or equal.
+    Lte,
+    /// Equal to one element of the value.
+    In,
+    /// Present, or (value false) absent.
+    Exists,
+}
+
+/// A condition on one attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributeCondition {
+    path: String,
+    operator: Operator,
+    value: Value,
+}
+
+impl AttributeCondition {
+    /// Parses a condition; `value` is JSON text.
+    ///
+    /// # Errors
+    /// When the path is empty or too long, or the value is not JSON or does not fit the operator.
+    pub fn parse(path: &str, operator: Operator, value: &str, limits: &Limits) -> Result<Self, Invalid> {
+        if path.is_empty() || path.len() > limits.key_bytes_max {
+            let problem = format!("{} bytes, 1 to {} are allowed", path.len(), limits.key_bytes_max);
+            return Err(Invalid::new("path", problem));
+        }
+        let wrong = |problem: &str| Err(Invalid::new("value", problem));
+        if value.len() > limits.attributes_bytes_max {
+            return wrong(&format!(
+                "{} bytes, at most {} are allowed",
+                value.len(),
+                limits.attributes_bytes_max
+            ));
+        }
+        let value = match (operator, value) {
+            (Operator::Exists, "") => Value::Bool(true),
+            _ => match serde_json::from_str(value) {
+                Ok(value) => value,
+                Err(e) => return wrong(&format!("not JSON: {e}; strings need quotes")),
+            },
+        };
+        match (operator, &value) {
+            (Operator::Exists, Value::Bool(_)) => {}
+            (Operator::Exists, _) => return wrong("must be true, false or empty"),
+            (Operator::In, Value::Array(elements)) if elements.len() <= FILTER_IN_MAX => {}
+            (Operator::In, _) => {
+                return wrong(&format!("must be an array of up to {FILTER_IN_MAX} elements"));
+            }
+            (
+                Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte,
+                Value::Number(_) | Value::String(_),
+            ) => {}
+            (Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte, _) => {
+                return wrong("must be a number or a string");
+            }
+            (Operator::Eq | Operator::Ne, _) => {}
+        }
+        Ok(Self { path: path.into(), operator, value })
+    }
+
+    fn holds(&self, attributes: &Value) -> bool {
+        let found = lookup(attributes, &self.path);
+        let ordered =
+            |wanted: fn(Ordering) -> bool| found.and_then(|v| order(v, &self.value)).is_some_and(wanted);
+        match self.operator {
+            Operator::Eq => found.is_some_and(|v| equal(v, &self.value)),
+            Operator::Ne => !found.is_some_and(|v| equal(v, &self.value)),
+            Operator::Gt => ordered(Ordering::is_gt),
+            Operator::Gte => ordered(Ordering::is_ge),
+            Operator::Lt => ordered(Ordering::is_lt),
+            Operator::Lte => ordered(Ordering::is_le),
+            Operator::In => {
+                let elements = self.value.as_array().map_or(&[][..], Vec::as_slice);
+                found.is_some_and(|v| elements.iter().any(|e| equal(v, e)))
+            }
+            Operator::Exists => found.is_some() == self.value.as_bool().unwrap_or(true),
+        }
+    }
+}
+
+/// The attribute of this very name, else the one that the dotted path leads to.
+fn lookup<'a>(attributes: &'a Value, path: &str) -> Option<&'a Value> {
+    attributes.get(path).or_else(|| path.split('.').try_fold(attributes, |value, name| value.get(name)))
+}
+
+fn order(left: &Value, right: &Value) -> Option<Ordering> {
+    match (left, right) {
+        (Value::Number(l), Value::Number(r)) => order_numbers(l, r),
+        (Value::String(l), Value::String(r)) => Some(l.cmp(r)),
+        _ => None,
+    }
+}
+
+fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(l), Value::Number(r)) => order_numbers(l, r) == Some(Ordering::Equal),
+        (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| equal(l, r)),
+        (Value::Object(l), Value::Object(r)) => {
+            l.len() == r.len() && l.iter().all(|(name, l)| r.get(name).is_some_and(|r| equal(l, r)))
+        }
+        _ => left == right,
+    }
+}
+
+fn order_numbers(left: &Number, right: &Number) -> Option<Ordering> {
+    let integer = |n: &Number| n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
+    match (integer(left), integer(right)) {
+        (Some(l), Some(r)) => Some(l.cmp(&r)),
+        _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn holds(path: &str, operator: Operator, value: &str) -> bool {
+        let attributes =
+            json!({"n": 10, "f": 1.0, "s": "b", "a": {"b": 3}, "a.c": 4, "big": 9007199254740993_u64});
+        AttributeCondition::parse(path, operator, value, &Limits::default()).unwrap().holds(&attributes)
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        assert!(holds("n", Operator::Gt, "9"));
+        assert!(!holds("n", Operator::Gt, "\"9\""));
+        assert!(holds("f", Operator::Eq, "1"));
+        assert!(holds("n", Operator::In, "[1, 10.0]"));
+        assert!(holds("big", Operator::Gt, "9007199254740992"));
+        assert!(holds("s", Operator::Lt, "\"c\""));
+    }
+
+    #[test]
+    fn absent_attributes_match_only_ne_and_exists_false() {
+        for (operator, value, expected) in [
+            (Operator::Eq, "1", false),
+            (Operator::Ne, "1", true),
+            (Operator::Lte, "1", false),
+            (Operator::In, "[1]", false),
+            (Operator::Exists, "", false),
+            (Operator::Exists, "false", true),
+        ] {
+            assert_eq!(holds("missing", operator, value), expected, "{operator:?}");
+        }
+    }
+
+    #[test]
+    fn a_dot_steps_into_objects_unless_the_name_has_one() {
+        assert!(holds("a.b", Operator::Eq, "3"));
+        assert!(holds("a.c", Operator::Eq, "4"));
+    }
+
+    #[test]
+    fn values_must_fit_the_operator() {
+        for (operator, value) in
+            [(Operator::Eq, "x"), (Operator::Gt, "true"), (Operator::In, "1"), (Operator::Exists, "1")]
+        {
+            assert!(AttributeCondition::parse("a", operator, value, &Limits::default()).is_err());
+        }
+    }
+}
