@@ -3,6 +3,12 @@
 pub mod wire;
 
 #[cfg(feature = "server")]
+pub mod bus;
+#[cfg(feature = "server")]
+pub mod coordinator;
+#[cfg(feature = "server")]
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod lifecycle;
 #[cfg(feature = "server")]
 pub mod store;

@@ -1,0 +1,216 @@
+//! What a coordinator does with stores, buses and the domain. Knows the contracts of store and bus, no backend, and
+//! nothing of the wire.
+//!
+//! One write: [`Coordinator::write`] → `lane` → [`Store::commit`] → `feed`, answer, bus.
+//! One subscription: [`Coordinator::watch`] → [`watch::Stream`] → ring or log.
+
+pub mod error;
+mod feed;
+mod lane;
+mod lifetime;
+mod queue;
+pub mod read;
+mod ring;
+mod swarms;
+mod tail;
+pub mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+
+pub use error::Error;
+pub use lane::Written;
+pub use lifetime::LifetimeSettings;
+pub use queue::LaneLimits;
+pub use ring::RingLimits;
+use tokio::time::Instant;
+
+use crate::{
+    bus::Bus,
+    domain::{
+        access::Principal,
+        entry::Version,
+        limits::Limits,
+        position::TokenKey,
+        request::{Operation, Request, Target},
+        swarm::{Retention, SwarmId},
+        time::Clock,
+    },
+    lifecycle::Lifecycle,
+    store::{self, Store},
+};
+
+/// How a coordinator behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What requests may carry.
+    pub limits: Limits,
+    /// What lanes may hold.
+    pub lanes: LaneLimits,
+    /// After how long without a request a lane's task ends.
+    pub lane_idle: Duration,
+    /// What rings may hold.
+    pub ring: RingLimits,
+    /// After how long without a stream a feed ends.
+    pub feed_idle: Duration,
+    /// How often the heads of active swarms are polled.
+    pub poll_interval: Duration,
+    /// About how many bytes of events one response of a watch carries.
+    pub response_bytes_max: usize,
+    /// How often an idle stream gets a bookmark, unless it asks otherwise.
+    pub bookmark_interval: Duration,
+    /// After how long without accepting anything, while data is pending, a stream is closed.
+    pub slow_consumer: Duration,
+    /// How long a background task waits for the store.
+    pub store_timeout: Duration,
+    /// How long a background task pauses after the store failed it.
+    pub retry_pause: Duration,
+    /// How long a swarm's log is kept unless it says otherwise.
+    pub retention: Retention,
+    /// How often and how much is expired and compacted.
+    pub lifetime: LifetimeSettings,
+}
+
+/// How events become bytes; given by the wire, so that a ring can hold what it needs not understand.
+pub trait Encode: Send + Sync + 'static {
+    /// An event; `before` is the entry before it, `keys_only` leaves content and attributes out.
+    fn event(&self, version: &Version, before: Option<&Version>, keys_only: bool) -> Bytes;
+
+    /// An entry of a snapshot.
+    fn entry(&self, version: &Version, keys_only: bool) -> Bytes;
+}
+
+/// What the parts of a coordinator share.
+struct Shared {
+    store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    encode: Arc<dyn Encode>,
+    tokens: TokenKey,
+    settings: Settings,
+    lifecycle: Lifecycle,
+    lanes: DashMap<SwarmId, Arc<lane::Lane>>,
+    feeds: DashMap<SwarmId, Arc<feed::Feed>>,
+}
+
+/// One replica of the service.
+#[derive(Clone)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
+
+impl Coordinator {
+    /// Starts a coordinator over a store and a bus; its tasks live in `lifecycle`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        bus: Arc<dyn Bus>,
+        clock: Arc<dyn Clock>,
+        encode: Arc<dyn Encode>,
+        settings: Settings,
+        lifecycle: Lifecycle,
+    ) -> Result<Self, store::Error> {
+        let tokens = store.token_key().await?;
+        let (lanes, feeds) = (DashMap::new(), DashMap::new());
+        let shared =
+            Arc::new(Shared { store, bus, clock, encode, tokens, settings, lifecycle, lanes, feeds });
+        shared.lifecycle.spawn("tail poll", tail::run(Arc::clone(&shared)));
+        shared.lifecycle.spawn("expiry", lifetime::expire(Arc::clone(&shared)));
+        shared.lifecycle.spawn("compaction", lifetime::compact(Arc::clone(&shared)));
+        Ok(Self { shared })
+    }
+
+    /// What requests may carry.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.shared.settings.limits
+    }
+
+    /// What makes and reads tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &TokenKey {
+        &self.shared.tokens
+    }
+
+    /// How long a swarm's log is kept unless it says otherwise.
+    #[must_use]
+    pub fn default_retention(&self) -> Retention {
+        self.shared.settings.retention
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// When it does not, or not in time.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match tokio::time::timeout(self.shared.settings.store_timeout, self.shared.store.ping()).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Error::Unavailable),
+        }
+    }
+
+    /// Commits a request in its swarm's lane, and answers once it is durable. Dropping the future withdraws the request
+    /// if its commit has not begun.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] before anything is looked at; what [`domain::apply`](crate::domain::apply) refuses;
+    /// [`Error::Overloaded`] and [`Error::DeadlineExceeded`] when nothing was begun; [`Error::OutcomeUnknown`] when it
+    /// was begun and `deadline` passed.
+    pub async fn write(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Written, Error> {
+        authorise(caller, &request)?;
+        match lane::submit(&self.shared, swarm, request, deadline).await {
+            Err(Error::ConditionFailed { path, current }) => {
+                let readable = caller.readable();
+                let current = current.filter(|_| readable.covers(&path.namespace));
+                Err(Error::ConditionFailed { path, current })
+            }
+            other => other,
+        }
+    }
+}
+
+/// Every namespace that a request touches, in either branch, must be the caller's to touch.
+fn authorise(caller: &Principal, request: &Request) -> Result<(), Error> {
+    for compare in request.compares() {
+        match &compare.target {
+            Target::Entry(path) => caller.may_read(&path.namespace)?,
+            Target::Below(prefix) => caller.may_read_below(prefix)?,
+        }
+    }
+    for operation in request.branch(true).iter().chain(request.branch(false)) {
+        match operation {
+            Operation::Put { path, .. } | Operation::Delete { path, .. } => {
+                caller.may_write(&path.namespace)?
+            }
+            Operation::DeletePrefix { prefix, .. } => caller.may_write_below(prefix)?,
+            Operation::Get { path } => caller.may_read(&path.namespace)?,
+            // Only the coordinator itself lets entries expire.
+            Operation::Expire { .. } => return Err(Error::Denied),
+        }
+    }
+    Ok(())
+}
+
+/// Runs store work in a task of its own, so that a cancelled call cannot leave a connection in mid-statement.
+async fn detached<T: Send + 'static>(
+    shared: &Shared,
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match shared.lifecycle.tasks.spawn(work).await {
+        Ok(result) => result,
+        Err(panicked_or_cancelled) => {
+            tracing::error!(error = %panicked_or_cancelled, "a read of the store did not finish");
+            Err(Error::Unavailable)
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What a call can come to besides success. `api` maps each variant to one code and reason.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    domain::{
+        Invalid,
+        access::Denied,
+        apply::Refusal,
+        entry::Version,
+        namespace::{EntryPath, Prefix},
+        swarm::Revision,
+    },
+    store,
+};
+
+/// Why a call failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The request cannot be accepted as it is.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The caller may not do this.
+    #[error("the caller may not do this")]
+    Denied,
+    /// There is no such swarm.
+    #[error("no such swarm")]
+    SwarmNotFound,
+    /// There is such a swarm already.
+    #[error("the swarm exists already")]
+    SwarmExists,
+    /// The swarm of this stream was deleted.
+    #[error("the swarm was deleted")]
+    SwarmDeleted,
+    /// There is no such entry, or none that the caller may see.
+    #[error("no such entry")]
+    EntryNotFound,
+    /// A precondition does not hold.
+    #[error("the precondition on {path} does not hold")]
+    ConditionFailed {
+        /// On which entry.
+        path: EntryPath,
+        /// The entry as it is, if there is one and the caller may read it.
+        current: Option<Arc<Version>>,
+    },
+    /// The request id was used for another request.
+    #[error("the request id was used for another request")]
+    RequestIdReused,
+    /// More entries than one request may touch.
+    #[error("more than {max} entries below {}", prefix.as_str())]
+    PrefixTooLarge {
+        /// Below which prefix.
+        prefix: Prefix,
+        /// How many are allowed.
+        max: usize,
+    },
+    /// The log does not reach back so far.
+    #[error("compacted up to revision {floor}")]
+    Compacted {
+        /// The smallest revision that can be read.
+        floor: Revision,
+    },
+    /// The revision does not exist yet.
+    #[error("the newest revision is {newest}")]
+    FutureRevision {
+        /// The newest.
+        newest: Revision,
+    },
+    /// The token belongs to a history that is not this swarm's any more.
+    #[error("the token belongs to another history of this swarm")]
+    IncarnationChanged,
+    /// Too much is waiting.
+    #[error("too many requests are waiting")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The time given was not enough; nothing was done.
+    #[error("the deadline passed before the request was begun")]
+    DeadlineExceeded,
+    /// The transport accepted nothing for too long while there was something to send.
+    #[error("the reader was too slow")]
+    SlowConsumer,
+    /// The coordinator is shutting down; nothing was done.
+    #[error("the coordinator is shutting down")]
+    Draining,
+    /// The store does not answer; nothing was done.
+    #[error("the store is unavailable")]
+    Unavailable,
+    /// Whether the request was done could not be found out in time.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+    /// What is stored cannot be read. Somebody must act; the log says more.
+    #[error("stored data cannot be read")]
+    Corrupt,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::SwarmNotFound => Self::SwarmNotFound,
+            store::Error::SwarmExists => Self::SwarmExists,
+            store::Error::Compacted { floor } => Self::Compacted { floor },
+            store::Error::Future { newest } => Self::FutureRevision { newest },
+            store::Error::Unavailable(cause) => {
+                tracing::warn!(error = %cause, "the store is unavailable");
+                Self::Unavailable
+            }
+            store::Error::Corrupt(what) => {
+                tracing::error!(error = %what, "the store holds something unreadable");
+                Self::Corrupt
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ConditionFailed { path, current } => Self::ConditionFailed { path, current },
+            Refusal::RequestIdReused => Self::RequestIdReused,
+            Refusal::PrefixTooLarge { prefix, max } => Self::PrefixTooLarge { prefix, max },
+        }
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(Denied: Denied) -> Self {
+        Self::Denied
+    }
+}

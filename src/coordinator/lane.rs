@@ -1,0 +1,216 @@
+//! A swarm's lane: one task that commits what is waiting, batch after batch. While one commit is in flight the next
+//! batch gathers, so there is no timer. Knows the store's contract, no backend.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use uuid::Uuid;
+
+use super::{
+    Shared,
+    error::Error,
+    queue::{LaneLimits, Pending, Queue, Ticket},
+};
+use crate::{
+    domain::{
+        apply::{Applied, Outcome},
+        request::Request,
+        swarm::{Incarnation, Mark, Nonce, Revision, SwarmId},
+    },
+    store::{Batch, CommitError},
+};
+
+/// How long to wait before a full lane is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// First and last pause between questions about an unknown outcome.
+const RESOLVE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// A request that was committed, or decided without a change.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The swarm's history.
+    pub incarnation: Incarnation,
+    /// A state that includes it.
+    pub mark: Mark,
+}
+
+/// Where requests of one swarm wait.
+pub(super) struct Lane {
+    swarm: SwarmId,
+    state: Mutex<State>,
+    arrived: Notify,
+}
+
+struct State {
+    queue: Queue,
+    /// The task is gone; requests need a new lane.
+    closed: bool,
+}
+
+impl Lane {
+    fn new(swarm: SwarmId, limits: LaneLimits) -> Self {
+        let state = Mutex::new(State { queue: Queue::new(limits), closed: false });
+        Self { swarm, state, arrived: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Puts a request on its swarm's lane and waits for what it came to. Dropping the future withdraws the request if its
+/// commit has not begun; it never disturbs the lane.
+pub(super) async fn submit(
+    shared: &Arc<Shared>,
+    swarm: &SwarmId,
+    request: Request,
+    deadline: Instant,
+) -> Result<Written, Error> {
+    let (reply, answer) = oneshot::channel();
+    let ticket = Arc::new(Ticket::default());
+    let pending = Pending { request: Arc::new(request), deadline, ticket: Arc::clone(&ticket), reply };
+    enqueue(shared, swarm, pending)?;
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(result)) => result,
+        // The lane's task went away in the middle of a commit: only a hard shutdown does that.
+        Ok(Err(_)) => Err(if ticket.withdraw() { Error::Draining } else { Error::OutcomeUnknown }),
+        Err(_) => Err(if ticket.withdraw() { Error::DeadlineExceeded } else { Error::OutcomeUnknown }),
+    }
+}
+
+fn enqueue(shared: &Arc<Shared>, swarm: &SwarmId, pending: Pending) -> Result<(), Error> {
+    loop {
+        if shared.lifecycle.hard.is_cancelled() {
+            return Err(Error::Draining);
+        }
+        let lane = lane(shared, swarm);
+        let mut state = lane.state();
+        if state.closed {
+            drop(state);
+            forget(shared, &lane);
+            continue;
+        }
+        if state.queue.push(pending).is_err() {
+            return Err(Error::Overloaded { retry_after: RETRY_AFTER });
+        }
+        drop(state);
+        lane.arrived.notify_one();
+        return Ok(());
+    }
+}
+
+fn lane(shared: &Arc<Shared>, swarm: &SwarmId) -> Arc<Lane> {
+    if let Some(lane) = shared.lanes.get(swarm) {
+        return Arc::clone(&lane);
+    }
+    let lane = shared.lanes.entry(swarm.clone()).or_insert_with(|| {
+        let lane = Arc::new(Lane::new(swarm.clone(), shared.settings.lanes));
+        shared.lifecycle.spawn("lane", run(Arc::clone(shared), Arc::clone(&lane)));
+        lane
+    });
+    Arc::clone(&lane)
+}
+
+fn forget(shared: &Shared, lane: &Arc<Lane>) {
+    shared.lanes.remove_if(&lane.swarm, |_, current| Arc::ptr_eq(current, lane));
+}
+
+async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
+    loop {
+        let batch = lane.state().queue.take(Instant::now());
+        if !batch.is_empty() {
+            commit(&shared, &lane.swarm, batch).await;
+        } else if wait(&shared, &lane).await == Next::End {
+            break;
+        }
+    }
+    forget(&shared, &lane);
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    End,
+}
+
+/// Waits for requests; ends the lane when none came for long, or when the coordinator shuts down.
+async fn wait(shared: &Shared, lane: &Lane) -> Next {
+    tokio::select! {
+        biased;
+        waited = timeout(shared.settings.lane_idle, lane.arrived.notified()) => {
+            if waited.is_ok() {
+                return Next::GoOn;
+            }
+        }
+        () = shared.lifecycle.soft.cancelled() => {}
+    }
+    let mut state = lane.state();
+    state.closed = state.queue.is_empty();
+    if state.closed { Next::End } else { Next::GoOn }
+}
+
+async fn commit(shared: &Arc<Shared>, swarm: &SwarmId, batch: Vec<Pending>) {
+    let requests = batch.iter().map(|p| Arc::clone(&p.request)).collect();
+    let nonce = Nonce(Uuid::new_v4().into_bytes());
+    let attempt = Batch { requests, nonce, limits: shared.settings.limits };
+    let result = match shared.store.commit(swarm, &attempt).await {
+        Err(CommitError::Unknown(applied)) => resolve(shared, swarm, nonce, *applied).await,
+        Err(CommitError::Failed(error)) => Err(Error::from(error)),
+        Ok(applied) => Ok(applied),
+    };
+    match result {
+        Ok(applied) => announce(shared, swarm, applied, batch).await,
+        Err(error) => batch.into_iter().for_each(|p| drop(p.reply.send(Err(error.clone())))),
+    }
+}
+
+/// Feeds, answers, publishes: in this order, and nothing of it can undo the commit.
+async fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch: Vec<Pending>) {
+    let Applied { head, commit, answers, .. } = applied;
+    let commit = commit.map(Arc::new);
+    if let (Some(commit), Some(feed)) = (&commit, shared.feeds.get(swarm)) {
+        feed.offer(commit);
+    }
+    for (pending, answer) in batch.into_iter().zip(answers) {
+        let written = answer.map_err(Error::from).map(|outcome| Written {
+            mark: outcome.taken.unwrap_or(head.mark),
+            incarnation: head.incarnation,
+            outcome,
+        });
+        // Nobody may wait any more; what was committed stays committed.
+        let _ = pending.reply.send(written);
+    }
+    if let Some(commit) = &commit
+        && let Err(error) = shared.bus.publish(swarm, commit).await
+    {
+        tracing::warn!(swarm.id = %swarm, revision = commit.last.revision.0, %error, "a publish failed; watchers elsewhere wait for the poll");
+    }
+}
+
+/// Finds out whether a commit happened, by its nonce under the swarm's lock. Does not give up before the process ends:
+/// until it is known, nothing else may be committed.
+async fn resolve(shared: &Shared, swarm: &SwarmId, nonce: Nonce, applied: Applied) -> Result<Applied, Error> {
+    let after = applied.commit.as_ref().map_or(Revision::ZERO, |c| c.prev.revision);
+    let (mut pause, longest) = RESOLVE_PAUSE;
+    loop {
+        match shared.store.is_committed(swarm, nonce, after).await {
+            Ok(true) => return Ok(applied),
+            Ok(false) => return Err(Error::Unavailable),
+            Err(error) => {
+                tracing::warn!(swarm.id = %swarm, %error, "the outcome of a commit is still unknown")
+            }
+        }
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(longest),
+            () = shared.lifecycle.hard.cancelled() => return Err(Error::OutcomeUnknown),
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! Reading entries: at the newest revision, at least at a token, or exactly at a revision. What the caller may not see,
+//! and what has expired, is not there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Coordinator, Error, Shared, detached};
+use crate::{
+    domain::{
+        Invalid,
+        access::Principal,
+        apply::Effect,
+        entry::{Body, Version},
+        namespace::{EntryPath, Prefix},
+        position::{Arguments, Place, Position, Purpose},
+        query::Filter,
+        swarm::{Head, Mark, Revision, SwarmId},
+    },
+    store::{self, At, PageLimit, Scan},
+};
+
+/// How fresh a read must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Sees every write acknowledged before it began.
+    #[default]
+    Strong,
+    /// Sees at least what this token saw.
+    AtLeast(String),
+    /// Whatever is at hand.
+    StaleOk,
+    /// The state at exactly this revision.
+    Exact(Revision),
+}
+
+/// Something read, and the state it was read from.
+#[derive(Clone, Debug)]
+pub struct Read<T> {
+    /// What was read.
+    pub value: T,
+    /// The state.
+    pub position: Position,
+}
+
+/// How much of each entry a listing returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// All of it.
+    Full,
+    /// All but content and attributes.
+    Keys,
+    /// Only the number of entries.
+    Count,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    /// Which; prefixes as asked for, not narrowed.
+    pub filter: Filter,
+    /// How much of each.
+    pub view: View,
+    /// At most so many.
+    pub page_size: usize,
+    /// Where the last page ended.
+    pub page_token: Option<String>,
+    /// How fresh.
+    pub consistency: Consistency,
+    /// What a page token must have been given out for.
+    pub arguments: Arguments,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The entries.
+    pub entries: Vec<Arc<Version>>,
+    /// Their number, for [`View::Count`].
+    pub count: u64,
+    /// Goes on with the listing.
+    pub next_page_token: Option<String>,
+}
+
+/// A page of versions of one entry.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// Newest first.
+    pub versions: Vec<Arc<Version>>,
+    /// Goes on with the listing.
+    pub next_page_token: Option<String>,
+    /// The smallest revision that can be read.
+    pub floor: Revision,
+}
+
+/// Which namespaces to list.
+#[derive(Clone, Debug)]
+pub struct NamespaceQuery {
+    /// At this prefix and below; none: anywhere.
+    pub prefix: Option<Prefix>,
+    /// Those that end with these segments.
+    pub suffix: Vec<String>,
+    /// Cut to so many segments; 0: not cut.
+    pub depth: usize,
+    /// At most so many.
+    pub page_size: usize,
+    /// Where the last page ended.
+    pub page_token: Option<String>,
+    /// How fresh.
+    pub consistency: Consistency,
+    /// What a page token must have been given out for.
+    pub arguments: Arguments,
+}
+
+/// A page of namespaces, each with the number of its entries.
+#[derive(Clone, Debug)]
+pub struct Namespaces {
+    /// In byte order.
+    pub namespaces: Vec<(String, u64)>,
+    /// Goes on with the listing.
+    pub next_page_token: Option<String>,
+}
+
+/// As of when a read sees the swarm, and what counts as expired then.
+#[derive(Clone, Copy, Debug)]
+struct Snapshot {
+    at: At,
+    /// A state of the past is shown as the log has it.
+    hides_expired: bool,
+}
+
+impl Snapshot {
+    const NEWEST: Self = Self { at: At::Newest, hides_expired: true };
+
+    fn shows(self, shared: &Shared, head: &Head, version: &Version) -> bool {
+        !self.hides_expired || version.is_live(head.now(shared.clock.now()))
+    }
+}
+
+impl Coordinator {
+    /// Reads entries at one state, in the order asked for.
+    ///
+    /// # Errors
+    /// Of tokens and revisions; what the caller may not see is simply not there.
+    pub async fn entries(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        paths: Vec<EntryPath>,
+        consistency: Consistency,
+    ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
+        let (shared, swarm, scope) = (Arc::clone(&self.shared), swarm.clone(), caller.readable());
+        detached(&self.shared, async move {
+            let snapshot = begin(&shared, &swarm, &consistency).await?;
+            let store::Entries { head, mut versions } =
+                shared.store.entries(&swarm, &paths, snapshot.at).await?;
+            for version in &mut versions {
+                *version = version
+                    .take()
+                    .filter(|v| scope.covers(&v.path.namespace) && snapshot.shows(&shared, &head, v));
+            }
+            let position = position_at(&shared, &swarm, &head, snapshot).await?;
+            Ok(Read { value: versions, position })
+        })
+        .await
+    }
+
+    /// Lists entries by namespace and key; every page at the first page's revision.
+    ///
+    /// # Errors
+    /// Of tokens and revisions; [`Error::Compacted`] when a listing took longer than the log is kept.
+    pub async fn list(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        query: ListQuery,
+    ) -> Result<Read<Listing>, Error> {
+        let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
+        let query = ListQuery { filter: Filter { prefixes, ..query.filter.clone() }, ..query };
+        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
+        detached(&self.shared, async move {
+            let cursor = match &query.page_token {
+                Some(token) => Some(open_page(&shared, &swarm, Purpose::List, token, query.arguments).await?),
+                None => None,
+            };
+            let snapshot = match &cursor {
+                Some(position) => Snapshot { at: At::Revision(position.mark.revision), hides_expired: true },
+                None => begin(&shared, &swarm, &query.consistency).await?,
+            };
+            let after = match &cursor {
+                Some(Position { place: Place::Listing(after), .. }) => after.clone(),
+                _ => None,
+            };
+            list_page(&shared, &swarm, &query, snapshot, cursor, after).await
+        })
+        .await
+    }
+
+    /// The kept versions of one entry, newest first.
+    ///
+    /// # Errors
+    /// [`Error::EntryNotFound`] where the caller may not read, or nothing is kept.
+    pub async fn history(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        path: EntryPath,
+        page_size: usize,
+        page_token: Option<String>,
+        arguments: Arguments,
+    ) -> Result<Versions, Error> {
+        if !caller.readable().covers(&path.namespace) {
+            return Err(Error::EntryNotFound);
+        }
+        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
+        detached(&self.shared, async move {
+            let before = match &page_token {
+                Some(token) => {
+                    Some(open_page(&shared, &swarm, Purpose::History, token, arguments).await?.mark.revision)
+                }
+                None => None,
+            };
+            let limit = PageLimit { rows: page_size, bytes: shared.settings.limits.page_bytes_max };
+            let store::Page { head, versions, more } =
+                shared.store.history(&swarm, &path, before, limit).await?;
+            if versions.is_empty() && before.is_none() {
+                return Err(Error::EntryNotFound);
+            }
+            let next = versions.last().filter(|_| more).map(|v| {
+                let position = Position { incarnation: head.incarnation, mark: v.mark, place: Place::After };
+                shared.tokens.seal(&swarm, Purpose::History, arguments, &position)
+            });
+            Ok(Versions { versions, next_page_token: next, floor: head.floor.revision })
+        })
+        .await
+    }
+
+    /// Lists the namespaces that hold entries; every page at the first page's revision.
+    ///
+    /// # Errors
+    /// Of tokens and revisions.
+    pub async fn namespaces(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        query: NamespaceQuery,
+    ) -> Result<Read<Namespaces>, Error> {
+        let wanted: Vec<Prefix> = query.prefix.iter().cloned().collect();
+        let filter = Filter { prefixes: caller.readable().narrow(&wanted), ..Filter::default() };
+        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
+        detached(&self.shared, async move {
+            let (snapshot, after) = match &query.page_token {
+                Some(token) => {
+                    let position =
+                        open_page(&shared, &swarm, Purpose::Namespaces, token, query.arguments).await?;
+                    let Place::Name(after) = position.place else { return Err(bad_page_token()) };
+                    (Snapshot { at: At::Revision(position.mark.revision), hides_expired: true }, Some(after))
+                }
+                None => (begin(&shared, &swarm, &query.consistency).await?, None),
+            };
+            let (counts, position) = count_namespaces(&shared, &swarm, &filter, &query, snapshot).await?;
+            let mut rest =
+                counts.into_iter().filter(|(name, _)| after.as_deref().is_none_or(|a| **name > *a));
+            let namespaces: Vec<_> = rest.by_ref().take(query.page_size).collect();
+            let last = namespaces.last().filter(|_| rest.next().is_some());
+            let next_page_token = last.map(|(name, _)| {
+                let place = Place::Name(name.as_str().into());
+                let position = Position { place, ..position.clone() };
+                shared.tokens.seal(&swarm, Purpose::Namespaces, query.arguments, &position)
+            });
+            Ok(Read { value: Namespaces { namespaces, next_page_token }, position })
+        })
+        .await
+    }
+
+    /// What the reads of a repeated transaction saw when it was first done; none where it has been compacted since.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn recall_effects(&self, swarm: &SwarmId, effects: Vec<Effect>) -> Result<Vec<Effect>, Error> {
+        if !effects.iter().any(|e| matches!(e, Effect::GetRecorded { .. })) {
+            return Ok(effects);
+        }
+        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
+        detached(&self.shared, async move {
+            let mut recalled = Vec::with_capacity(effects.len());
+            for effect in effects {
+                recalled.push(match effect {
+                    Effect::GetRecorded { path, revision: Some(revision) } => {
+                        Effect::Get(version_of(&shared, &swarm, &path, revision).await?)
+                    }
+                    Effect::GetRecorded { revision: None, .. } => Effect::Get(None),
+                    other => other,
+                });
+            }
+            Ok(recalled)
+        })
+        .await
+    }
+}
+
+async fn version_of(
+    shared: &Shared,
+    swarm: &SwarmId,
+    path: &EntryPath,
+    revision: Revision,
+) -> Result<Option<Arc<Version>>, Error> {
+    let one = PageLimit { rows: 1, bytes: 1 };
+    let page = shared.store.history(swarm, path, Some(revision.next()), one).await?;
+    match page.versions.into_iter().next() {
+        Some(version) if version.mark.revision == revision => Ok(Some(version)),
+        _ => Err(Error::Compacted { floor: page.head.floor.revision }),
+    }
+}
+
+/// Settles as of when a read sees the swarm, and holds a token against its history.
+async fn begin(shared: &Shared, swarm: &SwarmId, consistency: &Consistency) -> Result<Snapshot, Error> {
+    match consistency {
+        // A store is read at its newest revision in any case; what is merely at hand comes with mirrors.
+        Consistency::Strong | Consistency::StaleOk => Ok(Snapshot::NEWEST),
+        Consistency::Exact(revision) => Ok(Snapshot { at: At::Revision(*revision), hides_expired: false }),
+        Consistency::AtLeast(token) => {
+            let (position, _) =
+                shared.tokens.open(swarm, Purpose::Position, token).map_err(|e| e.within("consistency"))?;
+            match verify(shared, swarm, &position).await {
+                // Below the floor there is nothing left to compare with, and the newest state is past it for certain.
+                Err(Error::Compacted { .. }) | Ok(()) => Ok(Snapshot::NEWEST),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// Whether a position belongs to the swarm's history. [`Error::Compacted`] when it is below the floor.
+pub(super) async fn verify(shared: &Shared, swarm: &SwarmId, position: &Position) -> Result<(), Error> {
+    match shared.store.mark_at(swarm, position.mark.revision).await {
+        Ok((head, mark)) if head.incarnation == position.incarnation && mark == position.mark => Ok(()),
+        Ok(_) | Err(store::Error::Future { .. }) => Err(Error::IncarnationChanged),
+        Err(store::Error::Compacted { floor }) => {
+            let swarm = shared.store.swarm(swarm).await?;
+            let same = swarm.head.incarnation == position.incarnation;
+            Err(if same { Error::Compacted { floor } } else { Error::IncarnationChanged })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn open_page(
+    shared: &Shared,
+    swarm: &SwarmId,
+    purpose: Purpose,
+    token: &str,
+    arguments: Arguments,
+) -> Result<Position, Error> {
+    let (position, given) = shared.tokens.open(swarm, purpose, token).map_err(|_| bad_page_token())?;
+    if given != arguments {
+        let problem = "belongs to a call with other arguments; only page_size may change between pages";
+        return Err(Invalid::new("page_token", problem).into());
+    }
+    match verify(shared, swarm, &position).await {
+        // A page of versions goes on below the floor with what is kept there.
+        Err(Error::Compacted { .. }) if purpose == Purpose::History => Ok(position),
+        Err(error) => Err(error),
+        Ok(()) => Ok(position),
+    }
+}
+
+fn bad_page_token() -> Error {
+    Invalid::new("page_token", "is not a page token that this call gave out").into()
+}
+
+/// The position of the state that was read.
+async fn position_at(
+    shared: &Shared,
+    swarm: &SwarmId,
+    head: &Head,
+    snapshot: Snapshot,
+) -> Result<Position, Error> {
+    let mark: Mark = match snapshot.at {
+        At::Revision(revision) if revision != head.mark.revision => {
+            shared.store.mark_at(swarm, revision).await?.1
+        }
+        _ => head.mark,
+    };
+    Ok(Position::after(head.incarnation, mark))
+}
+
+async fn list_page(
+    shared: &Shared,
+    swarm: &SwarmId,
+    query: &ListQuery,
+    mut snapshot: Snapshot,
+    cursor: Option<Position>,
+    mut after: Option<EntryPath>,
+) -> Result<Read<Listing>, Error> {
+    let mut position = cursor;
+    let mut listing = Listing::default();
+    let mut bytes = 0;
+    let limits = &shared.settings.limits;
+    'ranges: for range in query.filter.ranges() {
+        if after.as_ref().is_some_and(|a| range.end.as_deref().is_some_and(|end| a.namespace.as_str() >= end))
+        {
+            continue;
+        }
+        loop {
+            let limit = PageLimit { rows: limits.page_size_max, bytes: limits.page_bytes_max };
+            let content = query.view == View::Full;
+            let scan = Scan { range: range.clone(), after: after.clone(), at: snapshot.at, limit, content };
+            let page = shared.store.scan(swarm, &scan).await?;
+            let there = match &position {
+                Some(there) => there.clone(),
+                None => position_at(shared, swarm, &page.head, snapshot).await?,
+            };
+            // From here on every page is of this revision.
+            snapshot.at = At::Revision(there.mark.revision);
+            position = Some(there.clone());
+            for version in &page.versions {
+                if !snapshot.shows(shared, &page.head, version) || !query.filter.matches(version) {
+                    continue;
+                }
+                if query.view == View::Count {
+                    listing.count += 1;
+                    continue;
+                }
+                if listing.entries.len() >= query.page_size || bytes >= limits.page_bytes_max {
+                    let last = listing.entries.last().map(|v| v.path.clone());
+                    let place = Place::Listing(last);
+                    let next = Position { place, ..there };
+                    listing.next_page_token =
+                        Some(shared.tokens.seal(swarm, Purpose::List, query.arguments, &next));
+                    break 'ranges;
+                }
+                bytes += version.weight();
+                listing.entries.push(trimmed(version, query.view));
+            }
+            match page.resume {
+                Some(resume) => after = Some(resume),
+                None => break,
+            }
+        }
+    }
+    let position = match position {
+        Some(position) => Position { place: Place::After, ..position },
+        // Nothing may be read at all, so nothing was.
+        None => {
+            let head = shared.store.swarm(swarm).await?.head;
+            position_at(shared, swarm, &head, snapshot).await?
+        }
+    };
+    Ok(Read { value: listing, position })
+}
+
+fn trimmed(version: &Arc<Version>, view: View) -> Arc<Version> {
+    if view == View::Full {
+        return Arc::clone(version);
+    }
+    let body = Body { content: "".into(), attributes: Default::default(), ..version.body.clone() };
+    Arc::new(Version { body, ..(**version).clone() })
+}
+
+async fn count_namespaces(
+    shared: &Shared,
+    swarm: &SwarmId,
+    filter: &Filter,
+    query: &NamespaceQuery,
+    mut snapshot: Snapshot,
+) -> Result<(BTreeMap<String, u64>, Position), Error> {
+    let head = shared.store.swarm(swarm).await?.head;
+    let position = position_at(shared, swarm, &head, snapshot).await?;
+    snapshot.at = At::Revision(position.mark.revision);
+    let limits = &shared.settings.limits;
+    let limit = PageLimit { rows: limits.page_size_max, bytes: limits.page_bytes_max };
+    let mut counts = BTreeMap::new();
+    for range in filter.ranges() {
+        let mut after = None;
+        loop {
+            let scan = Scan { range: range.clone(), after, at: snapshot.at, limit, content: false };
+            let page = shared.store.scan(swarm, &scan).await?;
+            for version in &page.versions {
+                let namespace = &version.path.namespace;
+                if !snapshot.shows(shared, &page.head, version)
+                    || !ends_with(namespace.segments(), &query.suffix)
+                {
+                    continue;
+                }
+                let depth = if query.depth == 0 { usize::MAX } else { query.depth };
+                *counts.entry(namespace.cut(depth).to_owned()).or_default() += 1;
+            }
+            match page.resume {
+                Some(resume) => after = Some(resume),
+                None => break,
+            }
+        }
+    }
+    Ok((counts, position))
+}
+
+fn ends_with<'a>(mut segments: impl DoubleEndedIterator<Item = &'a str>, suffix: &[String]) -> bool {
+    suffix.iter().rev().all(|wanted| segments.next_back() == Some(wanted))
+}

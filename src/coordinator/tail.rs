@@ -1,0 +1,42 @@
+//! The tail poll: one query for the heads of all active swarms, so that watchers converge even if the bus loses every
+//! message. Knows nothing of the bus.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+
+use super::{Shared, feed::Feed};
+
+/// Polls until the coordinator shuts down.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = sleep(jittered(shared.settings.poll_interval)) => poll(&shared).await,
+            () = shared.lifecycle.soft.cancelled() => return,
+        }
+    }
+}
+
+async fn poll(shared: &Shared) {
+    let feeds: Vec<(_, Arc<Feed>)> = shared.feeds.iter().map(|f| (f.key().clone(), Arc::clone(&f))).collect();
+    if feeds.is_empty() {
+        return;
+    }
+    let stands: Vec<_> = feeds.iter().map(|(_, feed)| feed.subscribe().borrow().clone()).collect();
+    let ids: Vec<_> = feeds.iter().map(|(id, _)| id.clone()).collect();
+    match timeout(shared.settings.store_timeout, shared.store.heads(&ids)).await {
+        Ok(Ok(heads)) => {
+            for (((_, feed), stand), head) in feeds.iter().zip(&stands).zip(&heads) {
+                feed.compare(stand, head.as_ref());
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "the tail poll failed"),
+        Err(_) => tracing::warn!("the tail poll got no answer in time"),
+    }
+}
+
+/// Up to a tenth more or less, so that replicas do not poll in step.
+fn jittered(interval: Duration) -> Duration {
+    let random = uuid::Uuid::new_v4().as_u128() as u32;
+    interval.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}
