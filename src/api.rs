@@ -1,0 +1,65 @@
+//! The gRPC face: parses, authorises by identity, converts, and maps errors to codes. Knows the coordinator and the
+//! domain, no store and no bus.
+
+mod boundary;
+mod call;
+mod convert;
+mod encode;
+pub mod health;
+mod memory;
+mod parse;
+pub mod status;
+mod swarm;
+mod watch;
+
+use std::time::Duration;
+
+use tonic::service::Routes;
+
+pub use boundary::explain;
+pub use encode::WireEncoder;
+pub use health::{HealthBoard, HealthService};
+
+use crate::{
+    coordinator::Coordinator,
+    wire::v1::{
+        memory_service_server::MemoryServiceServer, swarm_service_server::SwarmServiceServer,
+        watch_service_server::WatchServiceServer,
+    },
+};
+
+/// What every service needs.
+#[derive(Clone)]
+struct Service {
+    coordinator: Coordinator,
+    /// A call without a deadline gets this one; a longer one is cut to it.
+    request_timeout: Duration,
+}
+
+/// All services over one coordinator.
+///
+/// # Errors
+/// When the descriptors that are built in cannot be read.
+pub fn routes(
+    coordinator: &Coordinator,
+    health: HealthBoard,
+    request_timeout: Duration,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let service = Service { coordinator: coordinator.clone(), request_timeout };
+    let bytes_max = coordinator.limits().request_bytes_max;
+    let memory = MemoryServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let watch = WatchServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let swarm = SwarmServiceServer::new(service).max_decoding_message_size(bytes_max);
+    let health = tonic_health::pb::health_server::HealthServer::new(HealthService::new(health));
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(Routes::new(memory)
+        .add_service(watch)
+        .add_service(swarm)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}

@@ -1,0 +1,143 @@
+//! Who calls, for which swarm, until when: what the headers of a call say.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use tonic::{
+    Code, Request, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
+
+use super::{
+    Service,
+    status::{Explained, invalid},
+};
+use crate::domain::{
+    Invalid,
+    access::{Principal, Role},
+    limits::Limits,
+    namespace::AgentId,
+    position::Arguments,
+    request::{Digest, Idempotency, RequestId},
+    swarm::SwarmId,
+};
+
+const AGENT: &str = "swarmem-agent";
+const AGENT_BIN: &str = "swarmem-agent-bin";
+const ROLE: &str = "swarmem-role";
+const SWARM: &str = "swarmem-swarm";
+/// The transport cuts a call off at its deadline with an answer that knows nothing; ours comes a little earlier.
+const MARGIN: Duration = Duration::from_millis(5);
+
+/// A call, its headers understood.
+pub(super) struct Call<T> {
+    pub caller: Principal,
+    pub deadline: Instant,
+    pub message: T,
+    swarm_header: Option<String>,
+}
+
+impl Service {
+    /// Reads the headers of a call.
+    pub fn call<T>(&self, request: Request<T>) -> Result<Call<T>, Status> {
+        let limits = self.coordinator.limits();
+        let headers = request.metadata();
+        let caller = principal(headers, limits)?;
+        let swarm_header = match headers.get(SWARM).map(MetadataValue::to_str) {
+            None => None,
+            Some(Ok(swarm)) => Some(swarm.to_owned()),
+            Some(Err(_)) => return Err(invalid(Invalid::new(SWARM, "is not text"))),
+        };
+        let timeout = timeout(headers).unwrap_or(self.request_timeout).min(self.request_timeout);
+        let deadline = Instant::now() + timeout.saturating_sub(MARGIN);
+        Ok(Call { caller, deadline, swarm_header, message: request.into_inner() })
+    }
+}
+
+impl<T> Call<T> {
+    /// The swarm that the message names; the header may route, but not contradict.
+    pub fn swarm(&self, name: &str) -> Result<SwarmId, Status> {
+        let swarm = SwarmId::parse(name).map_err(invalid)?;
+        match &self.swarm_header {
+            Some(header) if header != name => {
+                let problem = format!("says {header:?}, but the request is for {name:?}");
+                Err(invalid(Invalid::new(SWARM, problem)))
+            }
+            _ => Ok(swarm),
+        }
+    }
+}
+
+fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status> {
+    let name = match (headers.get_bin(AGENT_BIN), headers.get(AGENT)) {
+        (Some(name), _) => {
+            let bytes = name.to_bytes().map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not base64")))?;
+            String::from_utf8(bytes.to_vec()).map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not UTF-8")))?
+        }
+        (None, Some(name)) => {
+            let text = name.to_str().map_err(|_| invalid(Invalid::new(AGENT, "is not ASCII; use swarmem-agent-bin")))?;
+            text.to_owned()
+        }
+        (None, None) => {
+            let message = "the header swarmem-agent must name the calling agent";
+            return Err(Explained::new(Code::Unauthenticated, "AGENT_REQUIRED", message).into_status());
+        }
+    };
+    let agent =
+        AgentId::parse(&name, limits).map_err(|e| invalid(Invalid { field: AGENT.into(), problem: e.problem }))?;
+    let role = match headers.get(ROLE).map(MetadataValue::as_bytes) {
+        None | Some(b"agent") => Role::Agent,
+        Some(b"orchestrator") => Role::Orchestrator,
+        Some(b"observer") => Role::Observer,
+        Some(_) => return Err(invalid(Invalid::new(ROLE, "must be agent, orchestrator or observer"))),
+    };
+    Ok(Principal { agent, role })
+}
+
+/// `grpc-timeout`: up to 8 digits and a unit. The transport ignores what it cannot read, and so do we.
+fn timeout(headers: &MetadataMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = (digits.len() <= 8).then(|| digits.parse().ok())??;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// What makes a call idempotent; `message` is the request with its id taken out.
+pub(super) fn idempotency(
+    method: &str,
+    request_id: &str,
+    message: &impl prost::Message,
+) -> Result<Option<Idempotency>, Status> {
+    if request_id.is_empty() {
+        return Ok(None);
+    }
+    let id = RequestId::parse(request_id).map_err(invalid)?;
+    let mut digest: Digest = [0; 16];
+    digest.copy_from_slice(&hash(method, message)[..16]);
+    Ok(Some(Idempotency { id, digest }))
+}
+
+/// What a token is bound to; `message` is the request without what may change.
+pub(super) fn arguments(method: &str, message: &impl prost::Message) -> Arguments {
+    let mut cut = [0; 8];
+    cut.copy_from_slice(&hash(method, message)[..8]);
+    // 0 means: bound to nothing.
+    Arguments(u64::from_be_bytes(cut).max(1))
+}
+
+fn hash(method: &str, message: &impl prost::Message) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(method.as_bytes());
+    hash.update([0]);
+    hash.update(message.encode_to_vec());
+    hash.finalize().into()
+}

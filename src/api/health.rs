@@ -1,0 +1,135 @@
+//! `grpc.health.v1`: one status per service, as the protocol says: nothing serves before it does, and watching an
+//! unknown service answers `SERVICE_UNKNOWN` and goes on.
+
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, stream};
+use tokio::{sync::watch, time::sleep};
+use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus, health_server::Health,
+};
+
+use super::status::Explained;
+use crate::{coordinator::Coordinator, lifecycle::Lifecycle};
+
+/// Fails only if the runtime is stuck.
+pub const LIVENESS: &str = "liveness";
+/// Serves as long as the process takes calls.
+const OVERALL: &str = "";
+const WATCH: &str = "swarmem.v1.WatchService";
+/// These serve only while the store answers.
+const NEED_THE_STORE: [&str; 2] = ["swarmem.v1.MemoryService", "swarmem.v1.SwarmService"];
+
+/// How often the store is asked.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// After so many failures in a row the services that need the store stop serving.
+const FAILURES_MAX: u32 = 3;
+
+type Board = BTreeMap<&'static str, bool>;
+
+/// The statuses of all services.
+#[derive(Clone, Debug)]
+pub struct HealthBoard(Arc<watch::Sender<Board>>);
+
+impl Default for HealthBoard {
+    fn default() -> Self {
+        let services = [OVERALL, LIVENESS, WATCH].into_iter().chain(NEED_THE_STORE);
+        let board = services.map(|service| (service, service == LIVENESS)).collect();
+        Self(Arc::new(watch::Sender::new(board)))
+    }
+}
+
+impl HealthBoard {
+    fn set(&self, serves: impl Fn(&str) -> bool) {
+        self.0.send_if_modified(|board| {
+            let mut changed = false;
+            for (service, serving) in board.iter_mut() {
+                let now = *service == LIVENESS || serves(service);
+                changed |= std::mem::replace(serving, now) != now;
+            }
+            changed
+        });
+    }
+
+    /// Keeps the statuses true until the coordinator shuts down; then nothing but liveness serves.
+    pub async fn keep(self, coordinator: Coordinator, lifecycle: Lifecycle) {
+        let mut failures = 0;
+        loop {
+            failures = match coordinator.ping().await {
+                Ok(()) => 0,
+                Err(_) => failures + 1,
+            };
+            self.set(|service| failures < FAILURES_MAX || !NEED_THE_STORE.contains(&service));
+            tokio::select! {
+                () = sleep(PROBE_INTERVAL) => {}
+                () = lifecycle.soft.cancelled() => break,
+            }
+        }
+        self.set(|_| false);
+    }
+}
+
+/// The health service over a board.
+#[derive(Clone, Debug)]
+pub struct HealthService {
+    board: HealthBoard,
+}
+
+impl HealthService {
+    /// Answers from `board`.
+    #[must_use]
+    pub fn new(board: HealthBoard) -> Self {
+        Self { board }
+    }
+}
+
+fn status_of(board: &Board, service: &str) -> ServingStatus {
+    match board.get(service) {
+        None => ServingStatus::ServiceUnknown,
+        Some(true) => ServingStatus::Serving,
+        Some(false) => ServingStatus::NotServing,
+    }
+}
+
+fn response(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+#[tonic::async_trait]
+impl Health for HealthService {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let status = status_of(&self.board.0.borrow(), &request.into_inner().service);
+        if status == ServingStatus::ServiceUnknown {
+            return Err(Explained::new(Code::NotFound, "SERVICE_UNKNOWN", "no such service").into_status());
+        }
+        Ok(Response::new(response(status)))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let service = request.into_inner().service;
+        let state = (self.board.0.subscribe(), None);
+        let changes = stream::unfold(state, move |(mut board, last)| {
+            let service = service.clone();
+            async move {
+                loop {
+                    let status = status_of(&board.borrow_and_update(), &service);
+                    if last != Some(status) {
+                        return Some((Ok(response(status)), (board, Some(status))));
+                    }
+                    board.changed().await.ok()?;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}
