@@ -101,6 +101,8 @@ mod tests {
 
     use super::*;
 
+    type Pairs = [(&'static str, &'static str)];
+
     fn pairs(given: &[(&str, &str)]) -> Vec<(String, String)> {
         given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -167,7 +169,7 @@ mod tests {
 
     #[test]
     fn errors_name_setting_value_range_and_origin() {
-        let cases: &[(&str, &[(&str, &str)], &[(&str, &str)], &str)] = &[
+        let cases: &[(&str, &Pairs, &Pairs, &str)] = &[
             (
                 "[store]\nread_connections = 65",
                 &[],
