@@ -197,4 +197,19 @@ mod tests {
         assert!(!lifecycle.soft.is_cancelled());
         assert_eq!(lifecycle.shut_down(DRAIN).await, Shutdown::Drained);
     }
+
+    #[tokio::test]
+    async fn the_process_hears_sigterm_then_sigint() {
+        let send = |signal: &str| {
+            let process = std::process::id().to_string();
+            assert!(std::process::Command::new("kill").args([signal, &process]).status().unwrap().success());
+        };
+        let lifecycle = Lifecycle::new();
+        lifecycle.on_signals().unwrap();
+        send("-TERM");
+        lifecycle.soft.cancelled().await;
+        assert!(!lifecycle.hard.is_cancelled());
+        send("-INT");
+        lifecycle.hard.cancelled().await;
+    }
 }

@@ -1,0 +1,183 @@
+//! Lays file, environment and command line over one another, each value with its origin. Knows no setting by name.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use toml::{Table, Value};
+
+use super::{
+    Config,
+    error::{Error, Origin},
+    setting::{SectionEntry, Setting, catalog, to_table},
+};
+
+/// The values given so far. A later one replaces an earlier one.
+pub(super) struct Layers {
+    catalog: Vec<SectionEntry>,
+    /// By section and key.
+    values: BTreeMap<(&'static str, &'static str), (Value, Origin)>,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self { catalog: catalog(), values: BTreeMap::new() }
+    }
+}
+
+impl Layers {
+    pub(super) fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+        let text =
+            fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let table: Table = toml::from_str(&text).map_err(|error| syntax(path, &text, &error))?;
+        let origin = Origin::File(path.to_owned());
+        for (section, content) in table {
+            let Some(entry) = self.catalog.iter().find(|entry| entry.name == section) else {
+                let nearest =
+                    if content.is_table() { self.nearest_section(&section) } else { self.nearest(&section) };
+                return Err(Error::Unknown { name: section, origin, nearest });
+            };
+            let Value::Table(content) = content else {
+                let allowed = format!("a section, [{}]", entry.name);
+                return Err(Error::Invalid { name: section, value: content.to_string(), origin, allowed });
+            };
+            for (key, value) in content {
+                self.add(&format!("{section}.{key}"), |_| value, &origin)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_environment(
+        &mut self,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), Error> {
+        for (variable, text) in env {
+            if !self.is_ours(&variable) {
+                continue;
+            }
+            let origin = Origin::Environment(variable.clone());
+            let Some(setting) = self.settings().find(|setting| setting.variable() == variable) else {
+                let nearest = nearest(&variable, self.settings().map(Setting::variable));
+                return Err(Error::Unknown { name: variable, origin, nearest });
+            };
+            let name = setting.name();
+            self.add(&name, |setting| setting.parse(&text), &origin)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_overrides(&mut self, overrides: &[(String, String)]) -> Result<(), Error> {
+        for (name, text) in overrides {
+            self.add(name, |setting| setting.parse(text), &Origin::CommandLine)?;
+        }
+        Ok(())
+    }
+
+    /// The defaults with everything that was given laid over them.
+    pub(super) fn build(&self) -> Config {
+        let mut table = to_table(&Config::default());
+        for ((section, key), (value, _)) in &self.values {
+            table[*section][*key] = value.clone();
+        }
+        table.try_into().expect("every value was checked against what its setting takes")
+    }
+
+    pub(super) fn origin(&self, name: &str) -> Origin {
+        let given = self.values.iter().find(|((section, key), _)| is_name(name, section, key));
+        given.map_or(Origin::Default, |(_, (_, origin))| origin.clone())
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        value: impl FnOnce(&Setting) -> Value,
+        origin: &Origin,
+    ) -> Result<(), Error> {
+        let Some(setting) = self.settings().find(|s| is_name(name, s.section, s.key)) else {
+            return Err(Error::Unknown {
+                name: name.to_owned(),
+                origin: origin.clone(),
+                nearest: self.nearest(name),
+            });
+        };
+        let value = value(setting);
+        setting.check(&value, || origin.clone())?;
+        let place = (setting.section, setting.key);
+        self.values.insert(place, (value, origin.clone()));
+        Ok(())
+    }
+
+    /// Whether a variable is meant for a section. `SWARMEM_ADDRESS` and its like belong to the command line.
+    fn is_ours(&self, variable: &str) -> bool {
+        let Some(rest) = variable.strip_prefix("SWARMEM_") else { return false };
+        self.catalog.iter().any(|entry| {
+            let key = rest.strip_prefix(&entry.name.to_uppercase());
+            key.is_some_and(|key| key.starts_with('_'))
+        })
+    }
+
+    fn settings(&self) -> impl Iterator<Item = &Setting> {
+        self.catalog.iter().flat_map(|entry| &entry.settings)
+    }
+
+    fn nearest(&self, name: &str) -> String {
+        nearest(name, self.settings().map(Setting::name))
+    }
+
+    fn nearest_section(&self, name: &str) -> String {
+        nearest(name, self.catalog.iter().map(|entry| entry.name.to_owned()))
+    }
+}
+
+fn is_name(name: &str, section: &str, key: &str) -> bool {
+    name.split_once('.') == Some((section, key))
+}
+
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let message = error.message().replace('\n', " ");
+    Error::Syntax { path: path.to_owned(), line, message }
+}
+
+/// The candidate that takes the fewest edits, whole or without its section.
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> String {
+    let distance = |candidate: &String| {
+        let key = candidate.rsplit('.').next().unwrap_or(candidate);
+        edits(name, candidate).min(edits(name, key))
+    };
+    candidates.min_by_key(distance).expect("the catalogue is not empty")
+}
+
+/// How many characters must be put in, taken out or replaced to turn one word into the other (Levenshtein).
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.chars().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_are_counted() {
+        for (from, to, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("port", "path", 3),
+            ("a", "a", 0),
+        ] {
+            assert_eq!(edits(from, to), expected, "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The section `store`. Does not know how a store is opened.
+
+use std::path::PathBuf;
+
+use documented::{Documented, DocumentedFields};
+use serde::{Deserialize, Serialize};
+
+use super::setting::{Allowed, Section};
+
+/// Where memory is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Documented, DocumentedFields)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// The SQLite file. It is created if it does not exist; one process at a time can have it open.
+    pub path: PathBuf,
+    /// How many connections read at the same time. There is always one more, which writes.
+    pub read_connections: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: PathBuf::from("swarmem.db"), read_connections: 4 }
+    }
+}
+
+impl Section for Store {
+    const NAME: &'static str = "store";
+    const ALLOWED: &'static [(&'static str, Allowed)] = &[
+        ("path", Allowed::Text("a path", |text| !text.is_empty())),
+        ("read_connections", Allowed::Integer(1, 64)),
+    ];
+}
