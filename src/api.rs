@@ -8,6 +8,7 @@ mod encode;
 pub mod health;
 mod memory;
 mod parse;
+pub mod server;
 pub mod status;
 mod swarm;
 mod watch;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use tonic::service::Routes;
 
-pub use boundary::explain;
 pub use encode::WireEncoder;
 pub use health::{HealthBoard, HealthService};
 
@@ -38,13 +38,10 @@ struct Service {
 
 /// All services over one coordinator.
 ///
-/// # Errors
+/// # Panics
 /// When the descriptors that are built in cannot be read.
-pub fn routes(
-    coordinator: &Coordinator,
-    health: HealthBoard,
-    request_timeout: Duration,
-) -> Result<Routes, tonic_reflection::server::Error> {
+#[must_use]
+pub fn routes(coordinator: &Coordinator, health: HealthBoard, request_timeout: Duration) -> Routes {
     let service = Service { coordinator: coordinator.clone(), request_timeout };
     let bytes_max = coordinator.limits().request_bytes_max;
     let memory = MemoryServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
@@ -56,10 +53,11 @@ pub fn routes(
             .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    Ok(Routes::new(memory)
+    let built_in = "the descriptors that are built in are readable";
+    Routes::new(memory)
         .add_service(watch)
         .add_service(swarm)
         .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+        .add_service(reflection().build_v1().expect(built_in))
+        .add_service(reflection().build_v1alpha().expect(built_in))
 }

@@ -1,15 +1,31 @@
 //! swarmem: a memory coordinator for swarms of AI agents.
-
-#[cfg(feature = "server")]
-pub mod config;
-#[cfg(feature = "server")]
-pub mod lifecycle;
-pub mod wire;
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`domain`] | words, rules, and the one function that changes a swarm; pure |
+//! | [`store`] | the contract of a store, its codec, and the backends |
+//! | [`bus`] | the contract of a bus, and the local one |
+//! | [`coordinator`] | lanes, feeds, rings, watches, reads, lifetime |
+//! | [`api`] | gRPC: identity, conversion, errors, one file per service |
+//! | [`wire`] | the generated protocol |
+//! | [`client`] | the Rust client |
+//! | [`cli`] | the command line |
+//! | [`config`] | settings from file, environment and flags |
+//! | [`lifecycle`] | tasks, signals, shutdown |
+//! | [`app`] | the composition root |
 
 #[cfg(feature = "server")]
 pub mod api;
 #[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod bus;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
 #[cfg(feature = "server")]
 pub mod coordinator;
 #[cfg(feature = "server")]
@@ -18,3 +34,4 @@ pub mod domain;
 pub mod lifecycle;
 #[cfg(feature = "server")]
 pub mod store;
+pub mod wire;

@@ -24,11 +24,6 @@ fn explained(status: &Status) -> Explained {
         Code::Internal if text.contains("decode Protobuf") => {
             Explained::new(Code::InvalidArgument, "MALFORMED_MESSAGE", text)
         }
-        Code::Cancelled | Code::DeadlineExceeded if text.contains("Timeout expired") => Explained::new(
-            Code::DeadlineExceeded,
-            "DEADLINE_EXCEEDED",
-            "the deadline passed; a write may have been done, and its request_id finds out",
-        ),
         Code::Unimplemented if text.is_empty() => {
             Explained::new(Code::Unimplemented, "METHOD_UNKNOWN", "there is no such method")
         }
@@ -57,7 +52,11 @@ mod tests {
             ),
             (Status::unimplemented(""), Code::Unimplemented, "METHOD_UNKNOWN"),
             (Status::internal("h2"), Code::Internal, "TRANSPORT"),
-            (super::super::status::of(crate::coordinator::Error::Denied), Code::PermissionDenied, "NOT_PERMITTED"),
+            (
+                super::super::status::of(crate::coordinator::Error::Denied),
+                Code::PermissionDenied,
+                "NOT_PERMITTED",
+            ),
         ] {
             let explained = Status::from_header_map(explain(status.into_http()).headers()).unwrap();
             assert_eq!(explained.code(), code);

@@ -76,7 +76,9 @@ fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status
             String::from_utf8(bytes.to_vec()).map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not UTF-8")))?
         }
         (None, Some(name)) => {
-            let text = name.to_str().map_err(|_| invalid(Invalid::new(AGENT, "is not ASCII; use swarmem-agent-bin")))?;
+            let text = name
+                .to_str()
+                .map_err(|_| invalid(Invalid::new(AGENT, "is not ASCII; use swarmem-agent-bin")))?;
             text.to_owned()
         }
         (None, None) => {
@@ -84,8 +86,8 @@ fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status
             return Err(Explained::new(Code::Unauthenticated, "AGENT_REQUIRED", message).into_status());
         }
     };
-    let agent =
-        AgentId::parse(&name, limits).map_err(|e| invalid(Invalid { field: AGENT.into(), problem: e.problem }))?;
+    let agent = AgentId::parse(&name, limits)
+        .map_err(|e| invalid(Invalid { field: AGENT.into(), problem: e.problem }))?;
     let role = match headers.get(ROLE).map(MetadataValue::as_bytes) {
         None | Some(b"agent") => Role::Agent,
         Some(b"orchestrator") => Role::Orchestrator,

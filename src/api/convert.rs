@@ -39,7 +39,9 @@ pub(super) fn put(wire: v1::PutOperation, limits: &Limits) -> Parsed<Operation> 
     let expiry = match wire.expiry {
         None => None,
         Some(v1::put_operation::Expiry::Ttl(ttl)) => Some(Expiry::after(parse::duration(ttl, "ttl")?)?),
-        Some(v1::put_operation::Expiry::ExpireTime(at)) => Some(Expiry::At(parse::timestamp(&at, "expire_time")?)),
+        Some(v1::put_operation::Expiry::ExpireTime(at)) => {
+            Some(Expiry::At(parse::timestamp(&at, "expire_time")?))
+        }
     };
     let body = Body {
         kind: parse::kind(wire.kind)?.unwrap_or_default(),
@@ -92,14 +94,17 @@ pub(super) fn operations(wire: Vec<v1::Operation>, field: &str, limits: &Limits)
 
 /// The comparisons of a transaction.
 pub(super) fn compares(wire: Vec<v1::Compare>, limits: &Limits) -> Parsed<Vec<Compare>> {
-    let compare = |(at, wire)| compare(wire, limits).map_err(|e: Invalid| e.within(format!("compares[{at}]")));
+    let compare =
+        |(at, wire)| compare(wire, limits).map_err(|e: Invalid| e.within(format!("compares[{at}]")));
     wire.into_iter().enumerate().map(compare).collect()
 }
 
 fn compare(wire: v1::Compare, limits: &Limits) -> Parsed<Compare> {
     use v1::compare::{Target as T, Value as V};
     let target = match required(wire.target, "target")? {
-        T::Entry(name) => Target::Entry(parse::path(&name.namespace, &name.key, limits).map_err(|e| e.within("entry"))?),
+        T::Entry(name) => {
+            Target::Entry(parse::path(&name.namespace, &name.key, limits).map_err(|e| e.within("entry"))?)
+        }
         T::Prefix(prefix) => Target::Below(Prefix::parse(&prefix, limits)?),
     };
     let value = required(wire.value, "value")?;
@@ -157,7 +162,9 @@ fn result(mark: Mark, effect: &Effect) -> v1::operation_result::Result {
         Effect::DeletePrefix { deleted, more } => {
             R::DeletePrefix(v1::DeletePrefixResult { deleted: *deleted, more: *more })
         }
-        Effect::Get(found) => R::Get(v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) }),
+        Effect::Get(found) => {
+            R::Get(v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) })
+        }
         // Recalled before results are made; what could not be recalled is an error by then.
         Effect::GetRecorded { .. } => R::Get(v1::GetResult::default()),
     }

@@ -7,8 +7,7 @@ use futures_util::{Stream, stream};
 use tokio::{sync::watch, time::sleep};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse,
-    health_check_response::ServingStatus, health_server::Health,
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
 };
 
 use super::status::Explained;
@@ -27,7 +26,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// After so many failures in a row the services that need the store stop serving.
 const FAILURES_MAX: u32 = 3;
 
-type Board = BTreeMap<&'static str, bool>;
+#[derive(Debug)]
+struct Board {
+    serving: BTreeMap<&'static str, bool>,
+    /// Nothing changes any more; streams end.
+    closed: bool,
+}
 
 /// The statuses of all services.
 #[derive(Clone, Debug)]
@@ -36,8 +40,8 @@ pub struct HealthBoard(Arc<watch::Sender<Board>>);
 impl Default for HealthBoard {
     fn default() -> Self {
         let services = [OVERALL, LIVENESS, WATCH].into_iter().chain(NEED_THE_STORE);
-        let board = services.map(|service| (service, service == LIVENESS)).collect();
-        Self(Arc::new(watch::Sender::new(board)))
+        let serving = services.map(|service| (service, service == LIVENESS)).collect();
+        Self(Arc::new(watch::Sender::new(Board { serving, closed: false })))
     }
 }
 
@@ -45,7 +49,7 @@ impl HealthBoard {
     fn set(&self, serves: impl Fn(&str) -> bool) {
         self.0.send_if_modified(|board| {
             let mut changed = false;
-            for (service, serving) in board.iter_mut() {
+            for (service, serving) in &mut board.serving {
                 let now = *service == LIVENESS || serves(service);
                 changed |= std::mem::replace(serving, now) != now;
             }
@@ -68,6 +72,7 @@ impl HealthBoard {
             }
         }
         self.set(|_| false);
+        self.0.send_modify(|board| board.closed = true);
     }
 }
 
@@ -86,7 +91,7 @@ impl HealthService {
 }
 
 fn status_of(board: &Board, service: &str) -> ServingStatus {
-    match board.get(service) {
+    match board.serving.get(service) {
         None => ServingStatus::ServiceUnknown,
         Some(true) => ServingStatus::Serving,
         Some(false) => ServingStatus::NotServing,
@@ -122,9 +127,15 @@ impl Health for HealthService {
             let service = service.clone();
             async move {
                 loop {
-                    let status = status_of(&board.borrow_and_update(), &service);
+                    let (status, closed) = {
+                        let board = board.borrow_and_update();
+                        (status_of(&board, &service), board.closed)
+                    };
                     if last != Some(status) {
                         return Some((Ok(response(status)), (board, Some(status))));
+                    }
+                    if closed {
+                        return None;
                     }
                     board.changed().await.ok()?;
                 }

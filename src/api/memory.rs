@@ -39,7 +39,8 @@ impl Service {
         let author = call.caller.agent.clone();
         // The wire calls its one list by its own name, and a single operation by none.
         let named = |e: Invalid| Invalid { field: e.field.replacen("success.", "", 1), ..e };
-        let request = Mutation::write(author, idempotency, operations, limits).map_err(|e| invalid(named(e)))?;
+        let request =
+            Mutation::write(author, idempotency, operations, limits).map_err(|e| invalid(named(e)))?;
         self.commit(call, swarm, request).await
     }
 
@@ -49,7 +50,8 @@ impl Service {
         swarm: &SwarmId,
         request: Mutation,
     ) -> Result<(Written, Vec<R>), Status> {
-        let written = self.coordinator.write(&call.caller, swarm, request, call.deadline).await.map_err(of)?;
+        let written =
+            self.coordinator.write(&call.caller, swarm, request, call.deadline).await.map_err(of)?;
         let effects = written.outcome.effects.clone();
         let effects = self.coordinator.recall_effects(swarm, effects).await.map_err(of)?;
         let results = convert::results(&written, &effects).into_iter().filter_map(|r| r.result).collect();
@@ -101,8 +103,11 @@ impl MemoryService for Service {
         let limits = self.coordinator.limits();
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
-        let read = self.coordinator.entries(&call.caller, &swarm, vec![path], consistency).await.map_err(of)?;
-        let Some(version) = read.value.into_iter().next().flatten() else { return Err(of(Error::EntryNotFound)) };
+        let read =
+            self.coordinator.entries(&call.caller, &swarm, vec![path], consistency).await.map_err(of)?;
+        let Some(version) = read.value.into_iter().next().flatten() else {
+            return Err(of(Error::EntryNotFound));
+        };
         let entry = Some(encode::entry(&version, false));
         Ok(Response::new(v1::GetResponse { entry, token: self.token(&swarm, &read.position) }))
     }
@@ -113,7 +118,8 @@ impl MemoryService for Service {
         let limits = self.coordinator.limits();
         count(call.message.entries.len(), "entries", limits.operations_max)?;
         let path = |(at, name): (usize, &v1::EntryName)| {
-            parse::path(&name.namespace, &name.key, limits).map_err(|e| invalid(e.within(format!("entries[{at}]"))))
+            parse::path(&name.namespace, &name.key, limits)
+                .map_err(|e| invalid(e.within(format!("entries[{at}]"))))
         };
         let paths = call.message.entries.iter().enumerate().map(path).collect::<Result<_, _>>()?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
@@ -133,9 +139,11 @@ impl MemoryService for Service {
         let id = std::mem::take(&mut call.message.request_id);
         let idempotency = idempotency("Delete", &id, &call.message)?;
         let delete = required(call.message.delete.as_ref(), "delete").map_err(invalid)?;
-        let delete = convert::delete(delete, self.coordinator.limits()).map_err(|e| invalid(e.within("delete")))?;
+        let delete =
+            convert::delete(delete, self.coordinator.limits()).map_err(|e| invalid(e.within("delete")))?;
         let (written, results) = self.write_all(&call, &swarm, idempotency, vec![delete]).await?;
-        let result = results.into_iter().find_map(|r| if let R::Delete(delete) = r { Some(delete) } else { None });
+        let result =
+            results.into_iter().find_map(|r| if let R::Delete(delete) = r { Some(delete) } else { None });
         Ok(Response::new(v1::DeleteResponse { result, token: self.written_token(&swarm, &written) }))
     }
 
@@ -148,10 +156,11 @@ impl MemoryService for Service {
         let id = std::mem::take(&mut call.message.request_id);
         let idempotency = idempotency("DeletePrefix", &id, &call.message)?;
         let delete = required(call.message.delete.as_ref(), "delete").map_err(invalid)?;
-        let delete =
-            convert::delete_prefix(delete, self.coordinator.limits()).map_err(|e| invalid(e.within("delete")))?;
+        let delete = convert::delete_prefix(delete, self.coordinator.limits())
+            .map_err(|e| invalid(e.within("delete")))?;
         let (written, results) = self.write_all(&call, &swarm, idempotency, vec![delete]).await?;
-        let result = results.into_iter().find_map(|r| if let R::DeletePrefix(d) = r { Some(d) } else { None });
+        let result =
+            results.into_iter().find_map(|r| if let R::DeletePrefix(d) = r { Some(d) } else { None });
         Ok(Response::new(v1::DeletePrefixResponse { result, token: self.written_token(&swarm, &written) }))
     }
 
@@ -162,7 +171,11 @@ impl MemoryService for Service {
         let idempotency = idempotency("Transact", &id, &call.message)?;
         let limits = self.coordinator.limits();
         let message = &mut call.message;
-        count(message.compares.len() + message.success.len() + message.failure.len(), "success", limits.operations_max)?;
+        count(
+            message.compares.len() + message.success.len() + message.failure.len(),
+            "success",
+            limits.operations_max,
+        )?;
         let compares = convert::compares(std::mem::take(&mut message.compares), limits).map_err(invalid)?;
         let success =
             convert::operations(std::mem::take(&mut message.success), "success", limits).map_err(invalid)?;
@@ -215,11 +228,13 @@ impl MemoryService for Service {
         let mut call = self.call(request)?;
         let swarm = call.swarm(&call.message.swarm)?;
         let limits = self.coordinator.limits();
-        let page_size = parse::page_size(std::mem::take(&mut call.message.page_size), limits).map_err(invalid)?;
+        let page_size =
+            parse::page_size(std::mem::take(&mut call.message.page_size), limits).map_err(invalid)?;
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
         let arguments = arguments("History", &call.message);
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
-        let page = self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments).await;
+        let page =
+            self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments).await;
         let page = page.map_err(of)?;
         Ok(Response::new(v1::HistoryResponse {
             versions: page.versions.iter().map(|v| encode::event(v, None, false)).collect(),
@@ -235,7 +250,8 @@ impl MemoryService for Service {
         let mut call = self.call(request)?;
         let swarm = call.swarm(&call.message.swarm)?;
         let limits = self.coordinator.limits();
-        let page_size = parse::page_size(std::mem::take(&mut call.message.page_size), limits).map_err(invalid)?;
+        let page_size =
+            parse::page_size(std::mem::take(&mut call.message.page_size), limits).map_err(invalid)?;
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
         let arguments = arguments("ListNamespaces", &call.message);
         let depth = call.message.depth as usize;

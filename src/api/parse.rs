@@ -50,7 +50,9 @@ pub(super) fn condition(precondition: Option<&v1::Precondition>) -> Parsed<Condi
     match precondition.map(|p| &p.condition) {
         None => Ok(Condition::Always),
         Some(None) => Err(Invalid::new("precondition", "says nothing; leave it out or set etag or absent")),
-        Some(Some(C::Etag(etag))) => Ok(Condition::Etag(Etag::parse(etag).map_err(|e| e.within("precondition"))?)),
+        Some(Some(C::Etag(etag))) => {
+            Ok(Condition::Etag(Etag::parse(etag).map_err(|e| e.within("precondition"))?))
+        }
         Some(Some(C::Absent(true))) => Ok(Condition::Absent),
         Some(Some(C::Absent(false))) => Ok(Condition::Exists),
     }
@@ -62,7 +64,8 @@ pub(super) fn timestamp(time: &prost_types::Timestamp, field: &str) -> Parsed<Ti
     if !(0..1_000_000_000).contains(&time.nanos) {
         return Err(wrong());
     }
-    let micros = time.seconds.checked_mul(1_000_000).and_then(|s| s.checked_add(i64::from(time.nanos / 1_000)));
+    let micros =
+        time.seconds.checked_mul(1_000_000).and_then(|s| s.checked_add(i64::from(time.nanos / 1_000)));
     match micros.map(|m| (m, Timestamp::from_micros(m))) {
         Some((micros, parsed)) if parsed.as_micros() == micros => Ok(parsed),
         _ => Err(wrong()),
@@ -95,7 +98,9 @@ pub(super) fn page_size(size: u32, limits: &Limits) -> Parsed<usize> {
     match size as usize {
         0 => Ok(limits.page_size_max.min(100)),
         size if size <= limits.page_size_max => Ok(size),
-        size => Err(Invalid::new("page_size", format!("{size}, at most {} are allowed", limits.page_size_max))),
+        size => {
+            Err(Invalid::new("page_size", format!("{size}, at most {} are allowed", limits.page_size_max)))
+        }
     }
 }
 
@@ -179,7 +184,8 @@ fn each<W, D>(list: &[W], field: &str, parse: impl Fn(&W) -> Parsed<D>) -> Parse
     let parse = |(at, wire)| {
         let name = format!("filter.{field}[{at}]");
         // A condition has fields of its own; in other lists the member itself is meant.
-        parse(wire).map_err(|e| if field == "attributes" { e.within(name) } else { Invalid::new(name, e.problem) })
+        parse(wire)
+            .map_err(|e| if field == "attributes" { e.within(name) } else { Invalid::new(name, e.problem) })
     };
     list.iter().enumerate().map(parse).collect()
 }
@@ -193,9 +199,14 @@ mod tests {
         let time = |seconds, nanos| timestamp(&prost_types::Timestamp { seconds, nanos }, "time");
         assert_eq!(time(1, 1_999).unwrap(), Timestamp::from_micros(1_000_001));
         assert_eq!(time(-62_135_596_800, 0).unwrap(), Timestamp::MIN);
-        for (seconds, nanos) in
-            [(i64::MAX, 0), (i64::MIN, 0), (253_402_300_800, 0), (-62_135_596_801, 0), (0, -1), (0, 1_000_000_000)]
-        {
+        for (seconds, nanos) in [
+            (i64::MAX, 0),
+            (i64::MIN, 0),
+            (253_402_300_800, 0),
+            (-62_135_596_801, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+        ] {
             assert!(time(seconds, nanos).is_err(), "{seconds} {nanos}");
         }
     }
@@ -227,7 +238,10 @@ mod tests {
         let limits = Limits::default();
         let field = |wire| filter(Some(wire), &limits).map_err(|e| e.field).unwrap_err();
         let base = v1::Filter::default;
-        assert_eq!(field(v1::Filter { prefixes: vec!["shared".into(), "x".into()], ..base() }), "filter.prefixes[1]");
+        assert_eq!(
+            field(v1::Filter { prefixes: vec!["shared".into(), "x".into()], ..base() }),
+            "filter.prefixes[1]"
+        );
         assert_eq!(field(v1::Filter { kinds: vec![0], ..base() }), "filter.kinds[0]");
         assert_eq!(field(v1::Filter { kinds: vec![99], ..base() }), "filter.kinds[0]");
         assert_eq!(field(v1::Filter { tags: vec![String::new()], ..base() }), "filter.tags[0]");

@@ -186,7 +186,10 @@ mod tests {
         for (error, code, reason) in table() {
             let status = of(error);
             let info = status.get_details_error_info().unwrap();
-            assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, "swarmem"));
+            assert_eq!(
+                (status.code(), info.reason.as_str(), info.domain.as_str()),
+                (code, reason, "swarmem")
+            );
         }
     }
 
@@ -196,7 +199,10 @@ mod tests {
         assert_eq!(status.get_details_error_info().unwrap().metadata["floor"], "7");
         let status = invalid(Invalid::new("puts[3].key", "must not be empty"));
         let violations = status.get_details_bad_request().unwrap().field_violations;
-        assert_eq!((violations[0].field.as_str(), violations[0].description.as_str()), ("puts[3].key", "must not be empty"));
+        assert_eq!(
+            (violations[0].field.as_str(), violations[0].description.as_str()),
+            ("puts[3].key", "must not be empty")
+        );
         let status = of(Error::Draining);
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     }

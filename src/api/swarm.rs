@@ -58,7 +58,12 @@ impl SwarmService for Service {
             "" => None,
             token => match tokens.open(&all, Purpose::Swarms, token) {
                 Ok((Position { place: Place::Name(name), .. }, _)) => Some(SwarmId::trusted(&name)),
-                _ => return Err(invalid(Invalid::new("page_token", "is not a page token that this call gave out"))),
+                _ => {
+                    return Err(invalid(Invalid::new(
+                        "page_token",
+                        "is not a page token that this call gave out",
+                    )));
+                }
             },
         };
         let mut swarms = self.coordinator.list_swarms(after, size + 1).await.map_err(of)?;

@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// The bounds of the bookmark interval.
-const BOOKMARK_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+const BOOKMARK_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
 
 #[tonic::async_trait]
 impl WatchService for Service {

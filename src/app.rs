@@ -1,0 +1,220 @@
+//! The composition root: the one place that knows every part, puts them together, and takes them apart again.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use crate::{
+    api::{self, HealthBoard, WireEncoder, server::Listener},
+    bus::local::LocalBus,
+    config::{self, Config},
+    coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
+    domain::{
+        limits::Limits,
+        swarm::{Retention, SwarmId},
+        time::{Clock, SystemClock},
+    },
+    lifecycle::{Lifecycle, Shutdown},
+    store::sqlite::{self, SqliteOptions, SqliteStore},
+};
+
+/// How long a background task waits for the store, and pauses after it failed.
+const STORE_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(200));
+
+/// A coordinator with its sockets bound; it serves once it is run.
+pub struct App {
+    store: Arc<SqliteStore>,
+    coordinator: Coordinator,
+    lifecycle: Lifecycle,
+    listeners: Vec<Listener>,
+    address: Option<SocketAddr>,
+    unix_socket: Option<PathBuf>,
+    request_timeout: Duration,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Opens the store and binds the sockets. When it returns, clients can connect.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or a socket cannot be bound; the message says which, and the way out.
+    pub async fn bind(config: &Config, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let options = SqliteOptions {
+            path: config.store.path.clone(),
+            read_connections: config.store.read_connections,
+            clock: Arc::clone(&clock),
+        };
+        let store = Arc::new(SqliteStore::open(options).await?);
+        let coordinator = Coordinator::start(
+            Arc::<SqliteStore>::clone(&store),
+            Arc::new(LocalBus::default()),
+            clock,
+            Arc::new(WireEncoder),
+            settings(config),
+            lifecycle.clone(),
+        )
+        .await?;
+        if let Some(name) = &config.server.default_swarm {
+            let swarm = SwarmId::parse(name).context("server.default_swarm")?;
+            coordinator.ensure_swarm(&swarm).await.context("could not create server.default_swarm")?;
+        }
+        let mut app = Self {
+            store,
+            coordinator,
+            lifecycle,
+            listeners: Vec::new(),
+            address: None,
+            unix_socket: None,
+            request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+            drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
+        };
+        app.bind_sockets(&config.server).await?;
+        Ok(app)
+    }
+
+    /// The TCP address clients connect to, with the port that was really taken.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The unix socket clients connect to.
+    #[must_use]
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.unix_socket.as_deref()
+    }
+
+    /// Serves until the lifecycle's soft cancellation, then drains and closes the store.
+    ///
+    /// # Errors
+    /// When the store could not be closed cleanly.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let health = HealthBoard::default();
+        let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout);
+        self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
+        for listener in self.listeners {
+            let serve = api::server::serve(listener, routes.clone(), self.lifecycle.clone());
+            self.lifecycle.spawn("listener", serve);
+        }
+        drop(routes);
+        self.lifecycle.soft.cancelled().await;
+        if let Shutdown::Cut { tasks } = self.lifecycle.shut_down(self.drain_timeout).await {
+            tracing::warn!(tasks, "the time to drain was over before everything had ended");
+        }
+        if let Some(path) = &self.unix_socket {
+            // Another process may have taken its place; then it is not ours to remove, and gone already.
+            let _ = std::fs::remove_file(path);
+        }
+        self.store.close().await;
+        Ok(())
+    }
+
+    async fn bind_sockets(&mut self, server: &config::Server) -> anyhow::Result<()> {
+        if let Some(address) = server.listen {
+            let tcp = TcpListener::bind(address).await.with_context(|| {
+                format!("could not listen on {address}; choose another address with --listen")
+            })?;
+            self.address = Some(tcp.local_addr()?);
+            self.listeners.push(Listener::Tcp(tcp));
+        }
+        if let Some(path) = &server.unix_socket {
+            self.listeners.push(Listener::Unix(bind_unix(path).await?));
+            self.unix_socket = Some(path.clone());
+        }
+        if server.insecure && self.address.is_some_and(|a| !a.ip().is_loopback()) {
+            tracing::warn!(
+                address = ?self.address,
+                "INSECURE: anybody who reaches this address reads and writes every memory under any name"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Binds a unix socket, and takes over a file that a dead process left there.
+async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
+    let in_use = |path: &Path| format!("could not listen on the unix socket {}", path.display());
+    if path.exists() {
+        if UnixStream::connect(path).await.is_ok() {
+            bail!("{}: another process does; choose another path with --unix-socket", in_use(path));
+        }
+        std::fs::remove_file(path).with_context(|| in_use(path))?;
+    }
+    UnixListener::bind(path).with_context(|| in_use(path))
+}
+
+fn settings(config: &Config) -> Settings {
+    let ms = Duration::from_millis;
+    let (store_timeout, retry_pause) = STORE_PATIENCE;
+    Settings {
+        limits: limits(&config.limits),
+        lanes: LaneLimits {
+            batch_requests_max: config.lanes.batch_requests_max,
+            batch_bytes_max: config.lanes.batch_bytes_max,
+            queue_requests_max: config.lanes.queue_requests_max,
+            queue_bytes_max: config.lanes.queue_bytes_max,
+        },
+        lane_idle: ms(config.lanes.idle_ms),
+        ring: RingLimits { events_max: config.watch.ring_events_max, bytes_max: config.watch.ring_bytes_max },
+        feed_idle: ms(config.watch.feed_idle_ms),
+        poll_interval: ms(config.watch.poll_interval_ms),
+        response_bytes_max: config.watch.response_bytes_max,
+        bookmark_interval: ms(config.watch.bookmark_interval_ms),
+        slow_consumer: ms(config.watch.slow_consumer_ms),
+        store_timeout,
+        retry_pause,
+        retention: Retention {
+            age: Duration::from_secs(config.retention.age_s),
+            revisions: config.retention.revisions,
+        },
+        lifetime: LifetimeSettings {
+            expiry_interval: ms(config.retention.expiry_interval_ms),
+            expiry_entries_max: config.retention.expiry_entries_max,
+            compaction_interval: ms(config.retention.compaction_interval_ms),
+            compaction_rows_max: config.retention.compaction_rows_max,
+        },
+    }
+}
+
+fn limits(config: &config::Limits) -> Limits {
+    Limits {
+        namespace_segments_max: config.namespace_segments_max,
+        segment_bytes_max: config.segment_bytes_max,
+        key_bytes_max: config.key_bytes_max,
+        content_bytes_max: config.content_bytes_max,
+        attributes_bytes_max: config.attributes_bytes_max,
+        attributes_depth_max: config.attributes_depth_max,
+        tags_max: config.tags_max,
+        tag_bytes_max: config.tag_bytes_max,
+        source_bytes_max: config.source_bytes_max,
+        request_bytes_max: config.request_bytes_max,
+        operations_max: config.operations_max,
+        delete_prefix_max: config.delete_prefix_max,
+        page_size_max: config.page_size_max,
+        page_bytes_max: config.page_bytes_max,
+    }
+}
+
+/// Copies the database of a coordinator, running or not, to a new file.
+///
+/// # Errors
+/// When the source is no database of ours, or the target exists or cannot be written.
+pub async fn backup(source: &Path, target: &Path) -> anyhow::Result<()> {
+    Ok(sqlite::backup(source, target).await?)
+}
+
+/// Puts a backup in the place of a database that no coordinator uses. Its swarms begin a new incarnation.
+///
+/// # Errors
+/// When the backup is no database of ours, or a coordinator runs on the target, or the target exists and `force` is not
+/// given.
+pub async fn restore(backup: &Path, target: &Path, force: bool) -> anyhow::Result<()> {
+    Ok(sqlite::restore(backup, target, force).await?)
+}
