@@ -176,10 +176,10 @@ fn way_out(refusal: &Refusal) -> Option<String> {
 
 /// Whether the last token is still good after the stream ended so.
 fn can_resume(error: &client::Error) -> bool {
-    match error.code() {
-        Code::NotFound | Code::OutOfRange | Code::FailedPrecondition | Code::InvalidArgument => false,
-        _ => true,
-    }
+    !matches!(
+        error.code(),
+        Code::NotFound | Code::OutOfRange | Code::FailedPrecondition | Code::InvalidArgument
+    )
 }
 
 fn one_line(text: &str) -> String {

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
-use anstyle::Style;
+use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
@@ -62,6 +62,13 @@ impl Output {
 
     pub(super) fn heading(&mut self, text: &str) -> Result<(), Error> {
         Ok(writeln!(self.out, "{BOLD}{text}{BOLD:#}")?)
+    }
+
+    /// A statement that was checked.
+    pub(super) fn verdict(&mut self, holds: bool, statement: &str) -> Result<(), Error> {
+        let (word, colour) = if holds { ("yes", AnsiColor::Green) } else { ("NO ", AnsiColor::Red) };
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        Ok(writeln!(self.out, "{style}{word}{style:#}  {statement}")?)
     }
 
     /// A stored text as it is, but without the power to command a terminal.
