@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and the commands that need no more than a client. Knows nothing of
 //! how a coordinator is started: `main` runs those commands.
 
+mod confirm;
 pub mod demo;
 mod error;
 mod filter;

@@ -16,7 +16,7 @@ use std::{
 
 use clap::Args;
 use futures_util::future::try_join_all;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::report::Report;
@@ -27,7 +27,7 @@ use self::{
     watcher::Watcher,
 };
 use super::Error;
-use crate::client::{self, Client, Endpoint, Options, Role};
+use crate::client::{Client, Endpoint, Options, Role};
 
 const AGENTS: [&str; 8] =
     ["researcher", "coder", "critic", "planner", "writer", "tester", "historian", "librarian"];
@@ -81,7 +81,7 @@ pub async fn run(args: &DemoArgs, endpoint: Endpoint, database: &Path) -> Result
     // If an agent failed because a watch had failed, the watch knows better why.
     let received = audience.leave_after(newest).await?;
     let acks = written?;
-    progress.finish_and_clear();
+    progress.finish();
 
     let swarm = orchestrator.get_swarm().await?.swarm.unwrap_or_default();
     let mut report = Report {
@@ -123,7 +123,7 @@ async fn found_swarm(endpoint: &Endpoint) -> Result<(Client, u64), Error> {
 struct Audience {
     first_revision: u64,
     /// Dropped with the audience, which ends all watching.
-    watchers: JoinSet<Result<Received, client::Error>>,
+    watchers: JoinSet<Result<Received, Error>>,
     until: watch::Sender<Option<u64>>,
 }
 
@@ -142,7 +142,11 @@ impl Audience {
         let until = self.until.subscribe();
         let (watcher, reached) =
             Watcher::open(client, self.first_revision, private, knowledge, until).await?;
-        self.watchers.spawn(watcher.follow());
+        let name = client.options().agent.clone();
+        self.watchers.spawn(async move {
+            let followed = watcher.follow().await;
+            followed.map_err(|error| Error::Failed(format!("the watch of {name} ended: {error}")))
+        });
         Ok(reached)
     }
 
@@ -246,11 +250,11 @@ fn further(args: &DemoArgs, swarm: &str, database: &Path) -> Vec<String> {
     ]
 }
 
-/// Hidden unless standard error is a terminal.
+/// Hidden unless standard error is a terminal; gone when the demo ends, however it ends.
 fn progress_bar(writes: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} writes, {per_sec}")
         .expect("the template is well formed");
-    ProgressBar::new(writes as u64).with_style(style)
+    ProgressBar::new(writes as u64).with_style(style).with_finish(ProgressFinish::AndClear)
 }
 
 #[cfg(test)]

@@ -129,6 +129,10 @@ fn told(error: &client::Error) -> String {
 }
 
 fn unreachable_line(address: &str, detail: &str) -> String {
+    // The two ordinary cases need no more words.
+    if !detail.contains("refused") && !detail.contains("No such file") {
+        return format!("no coordinator at {address} ({detail}); check --address");
+    }
     let serve = match address.parse::<Endpoint>() {
         Ok(endpoint) => match endpoint.unix_path() {
             Some(path) => format!("swarmem serve --unix-socket {}", path.display()),
@@ -137,12 +141,7 @@ fn unreachable_line(address: &str, detail: &str) -> String {
         },
         Err(_) => "swarmem serve".to_owned(),
     };
-    // The two ordinary cases need no more words.
-    if detail.contains("refused") || detail.contains("No such file") {
-        format!("no coordinator at {address}; start one with `{serve}`")
-    } else {
-        format!("no coordinator at {address} ({detail}); check --address, or start one with `{serve}`")
-    }
+    format!("no coordinator at {address}; start one with `{serve}`")
 }
 
 fn way_out(refusal: &Refusal) -> Option<String> {

@@ -8,7 +8,7 @@ use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
-    Error, Format, Global,
+    Error, Format, Global, confirm,
     output::{Output, Rows},
     value,
     view::{SwarmView, seconds_of},
@@ -42,10 +42,13 @@ pub enum SwarmCommand {
     },
     /// List the swarms
     List,
-    /// Delete a swarm with all it holds
+    /// Delete a swarm with all it holds; asks first on a terminal
     Delete {
         /// Its name
         name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -76,7 +79,10 @@ pub(super) async fn run(global: &Global, command: SwarmCommand, output: &mut Out
             print_swarm(&client.get_swarm().await?.swarm.unwrap_or_default(), output)
         }
         SwarmCommand::List => list(&client, output).await,
-        SwarmCommand::Delete { name } => {
+        SwarmCommand::Delete { name, yes } => {
+            if !yes && confirm::can_ask() {
+                confirm::ask(&format!("Delete the swarm {name} with all it holds?"))?;
+            }
             client.in_swarm(&name).delete_swarm().await?;
             match output.format() {
                 Format::Json => output.json(&DeletedView { deleted: &name }),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, Read as _},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Error, Format, Global, KindArg, Setting,
+    Error, Format, Global, KindArg, Setting, confirm,
     output::Output,
     value,
     view::{seconds_of, time_of},
@@ -200,8 +200,9 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
             (u64::from(result.unwrap_or_default().deleted), false, token)
         }
         None => {
-            if !args.yes && io::stdin().is_terminal() && !confirmed(&client, &args.namespace).await? {
-                return Err(Error::Failed("nothing was deleted; answer y, or give --yes".to_owned()));
+            if !args.yes && confirm::can_ask() {
+                let count = count_below(&client, &args.namespace).await?;
+                confirm::ask(&format!("Delete {count} entries in {} and below it?", args.namespace))?;
             }
             let delete =
                 v1::DeletePrefixOperation { prefix: args.namespace, limit: args.limit.unwrap_or_default() };
@@ -221,16 +222,10 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
     })
 }
 
-async fn confirmed(client: &Client, prefix: &str) -> Result<bool, Error> {
+async fn count_below(client: &Client, prefix: &str) -> Result<u64, Error> {
     let filter = v1::Filter { prefixes: vec![prefix.to_owned()], ..Default::default() };
     let count = v1::ListRequest { filter: Some(filter), view: v1::View::Count.into(), ..Default::default() };
-    let count = client.list(count).await?.count;
-    let mut stderr = anstream::stderr();
-    write!(stderr, "Delete {count} entries in {prefix} and below it? [y/N] ")?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(client.list(count).await?.count)
 }
 
 #[cfg(test)]
