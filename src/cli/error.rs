@@ -1,0 +1,267 @@
+//! What a command ends with: one line on stderr with the way out, and an exit code. Knows nothing of commands.
+
+use std::io;
+
+use anstyle::{AnsiColor, Style};
+use tonic::Code;
+
+use crate::client::{self, Endpoint, PORT_DEFAULT, Refusal};
+
+/// Done.
+pub(super) const OK: u8 = 0;
+/// Failed for a reason without a code of its own.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+pub(super) const USAGE: u8 = 2;
+const NOT_FOUND: u8 = 3;
+const CONFLICT: u8 = 4;
+const UNAVAILABLE: u8 = 5;
+const DENIED: u8 = 6;
+const INVALID_INPUT: u8 = 7;
+const POSITION_GONE: u8 = 8;
+const LIMIT: u8 = 9;
+
+/// A command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call failed.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// A watch ended before its time; with the token of what was printed last, if anything was.
+    #[error("{error}")]
+    WatchEnded {
+        /// Why.
+        error: client::Error,
+        /// Resumes behind what was printed.
+        token: Option<String>,
+    },
+    /// The command line is wrong in a way that shows only when it is run.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or text given to the command cannot be used.
+    #[error("{0}")]
+    Input(String),
+    /// The coordinator answered, and the answer is that it does not serve.
+    #[error("{0}")]
+    NotServing(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+    /// The output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// The exit code that the failure ends the process with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) | Self::WatchEnded { error, .. } => exit_code_of(error),
+            Self::Usage(_) => USAGE,
+            Self::Input(_) => INVALID_INPUT,
+            Self::NotServing(_) => UNAVAILABLE,
+            // Whoever reads the output has seen enough, as with `| head`.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
+            Self::Failed(_) | Self::Output(_) => FAILED,
+        }
+    }
+
+    /// What happened and the way out, in one line.
+    pub fn line(&self) -> String {
+        let line = match self {
+            Self::Client(error) => told(error),
+            Self::WatchEnded { error, token: Some(token) } if can_resume(error) => {
+                format!("{}; resume with `--from token:{token}`", told(error))
+            }
+            Self::WatchEnded { error, .. } => told(error),
+            other => other.to_string(),
+        };
+        one_line(&line)
+    }
+}
+
+/// Prints an error in one line on stderr and returns the exit code that goes with it.
+pub fn print_error(error: &Error) -> u8 {
+    let code = error.exit_code();
+    if code != OK {
+        let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+        anstream::eprintln!("{style}error:{style:#} {}", error.line());
+    }
+    code
+}
+
+/// What clap says about a wrong command line, without the usage that follows it.
+pub(super) fn usage_line(rendered: &str) -> String {
+    let mut said = rendered
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|part| part.starts_with("error:") || part.starts_with("tip:"))
+        .map(|part| one_line(part.trim_start_matches("error:")))
+        .collect::<Vec<_>>();
+    said.push("see --help".to_owned());
+    said.join("; ")
+}
+
+fn exit_code_of(error: &client::Error) -> u8 {
+    match error.code() {
+        Code::Ok => OK,
+        Code::NotFound => NOT_FOUND,
+        Code::Aborted | Code::AlreadyExists => CONFLICT,
+        Code::Unavailable | Code::DeadlineExceeded => UNAVAILABLE,
+        Code::PermissionDenied | Code::Unauthenticated => DENIED,
+        Code::InvalidArgument => INVALID_INPUT,
+        Code::FailedPrecondition if error.reason() != Some("INCARNATION_CHANGED") => CONFLICT,
+        Code::OutOfRange | Code::FailedPrecondition => POSITION_GONE,
+        Code::ResourceExhausted => LIMIT,
+        Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => FAILED,
+    }
+}
+
+fn told(error: &client::Error) -> String {
+    match error {
+        client::Error::Connect { address, detail } => unreachable_line(address, detail),
+        client::Error::Refused(refusal) => match way_out(refusal) {
+            Some(way_out) => format!("{refusal}; {way_out}"),
+            None => refusal.to_string(),
+        },
+        client::Error::Protocol(_) => error.to_string(),
+    }
+}
+
+fn unreachable_line(address: &str, detail: &str) -> String {
+    // The two ordinary cases need no more words.
+    if !detail.contains("refused") && !detail.contains("No such file") {
+        return format!("no coordinator at {address} ({detail}); check --address");
+    }
+    let serve = match address.parse::<Endpoint>() {
+        Ok(endpoint) => match endpoint.unix_path() {
+            Some(path) => format!("swarmem serve --unix-socket {}", path.display()),
+            None if address == format!("127.0.0.1:{PORT_DEFAULT}") => "swarmem serve".to_owned(),
+            None => format!("swarmem serve --listen {address}"),
+        },
+        Err(_) => "swarmem serve".to_owned(),
+    };
+    format!("no coordinator at {address}; start one with `{serve}`")
+}
+
+fn way_out(refusal: &Refusal) -> Option<String> {
+    let by_reason = match refusal.reason.as_deref() {
+        Some("ENTRY_NOT_FOUND") => Some("`swarmem list` shows what there is"),
+        Some("SWARM_NOT_FOUND") => {
+            Some("`swarmem swarm list` shows the swarms, `swarmem swarm create` makes one")
+        }
+        Some("SWARM_EXISTS") => Some("choose another name"),
+        Some("COMPACTED") => Some("start at a later revision, or with --snapshot"),
+        Some("INCARNATION_CHANGED") => Some("the history is another one now: start again with --snapshot"),
+        Some("OUTCOME_UNKNOWN") => Some("the write may have been done: look before repeating it"),
+        _ => None,
+    };
+    let by_code = || match refusal.code {
+        Code::Aborted => Some("read the entry again and use its etag"),
+        Code::PermissionDenied | Code::Unauthenticated => Some("use an --agent and --role that may"),
+        Code::DeadlineExceeded => Some(
+            "allow more with --timeout; if it was a write it may have been done: look before repeating it",
+        ),
+        Code::Unimplemented => Some("the coordinator may be older than this program"),
+        _ => None,
+    };
+    match (by_reason.or_else(by_code), refusal.retry_after) {
+        (Some(words), _) => Some(words.to_owned()),
+        (None, Some(delay)) => Some(format!("try again in {delay:?}")),
+        (None, None) if refusal.code == Code::Unavailable => Some("try again in a moment".to_owned()),
+        (None, None) => None,
+    }
+}
+
+/// Whether the last token is still good after the stream ended so.
+fn can_resume(error: &client::Error) -> bool {
+    !matches!(
+        error.code(),
+        Code::NotFound | Code::OutOfRange | Code::FailedPrecondition | Code::InvalidArgument
+    )
+}
+
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_control() || c.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use tonic::Status;
+
+    use super::*;
+
+    fn refused(status: Status) -> Error {
+        Error::Client(client::Error::from(status))
+    }
+
+    fn unreachable(address: &str, detail: &str) -> String {
+        let (address, detail) = (address.to_owned(), detail.to_owned());
+        Error::Client(client::Error::Connect { address, detail }).line()
+    }
+
+    #[test]
+    fn a_missing_coordinator_is_told_with_the_way_out() {
+        let refused = "Connection refused (os error 111)";
+        assert_eq!(
+            unreachable("127.0.0.1:7420", refused),
+            "no coordinator at 127.0.0.1:7420; start one with `swarmem serve`"
+        );
+        assert_eq!(
+            unreachable("127.0.0.1:9", refused),
+            "no coordinator at 127.0.0.1:9; start one with `swarmem serve --listen 127.0.0.1:9`"
+        );
+        assert_eq!(
+            unreachable("unix:/run/s", "No such file or directory (os error 2)"),
+            "no coordinator at unix:/run/s; start one with `swarmem serve --unix-socket /run/s`"
+        );
+        assert!(unreachable("nowhere:1", "failed to lookup").contains("(failed to lookup)"));
+    }
+
+    #[test]
+    fn every_error_is_one_line() {
+        let line = refused(Status::internal("first\nsecond\r\n\tthird\u{1b}[31m")).line();
+        assert_eq!(line, "first second third [31m");
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        assert_eq!(refused(Status::not_found("x")).exit_code(), 3);
+        assert_eq!(refused(Status::aborted("x")).exit_code(), 4);
+        assert_eq!(refused(Status::already_exists("x")).exit_code(), 4);
+        assert_eq!(refused(Status::unavailable("x")).exit_code(), 5);
+        assert_eq!(refused(Status::deadline_exceeded("x")).exit_code(), 5);
+        assert_eq!(refused(Status::permission_denied("x")).exit_code(), 6);
+        assert_eq!(refused(Status::invalid_argument("x")).exit_code(), 7);
+        assert_eq!(refused(Status::out_of_range("x")).exit_code(), 8);
+        assert_eq!(refused(Status::resource_exhausted("x")).exit_code(), 9);
+        assert_eq!(refused(Status::internal("x")).exit_code(), 1);
+        assert_eq!(Error::Usage(String::new()).exit_code(), 2);
+        assert_eq!(Error::Output(io::ErrorKind::BrokenPipe.into()).exit_code(), 0);
+    }
+
+    #[test]
+    fn a_broken_watch_says_how_to_resume() {
+        let token = Some("abc".to_owned());
+        let error = client::Error::from(Status::unavailable("draining"));
+        assert!(
+            Error::WatchEnded { error, token: token.clone() }
+                .line()
+                .ends_with("resume with `--from token:abc`")
+        );
+        let error = client::Error::from(Status::not_found("gone"));
+        assert!(!Error::WatchEnded { error, token }.line().contains("resume"));
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_line() {
+        let error = super::super::Cli::try_parse_from(["swarmem", "get"]).unwrap_err();
+        let line = usage_line(&error.render().to_string());
+        assert!(line.contains("<NAMESPACE> <KEY>"), "{line}");
+        assert!(line.ends_with("see --help") && !line.contains('\n'), "{line}");
+    }
+}

@@ -1,0 +1,169 @@
+//! What can go wrong with a call, read out of a gRPC status. Knows nothing of what the caller wanted.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// A call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There was no connection to a coordinator: the call was not sent.
+    #[error("no coordinator at {address}: {detail}")]
+    Connect {
+        /// Where it was looked for.
+        address: String,
+        /// What the transport said, in one line.
+        detail: String,
+    },
+    /// The call ended with a status: the coordinator refused it, or the connection broke.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// The coordinator answered what is not of the protocol.
+    #[error("the coordinator's answer does not follow the protocol: {0}")]
+    Protocol(&'static str),
+}
+
+impl Error {
+    /// The gRPC code that describes the failure.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Connect { .. } => Code::Unavailable,
+            Self::Refused(refusal) => refusal.code,
+            Self::Protocol(_) => Code::Internal,
+        }
+    }
+
+    /// The stable reason the coordinator gave, such as `ENTRY_NOT_FOUND`.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.reason.as_deref(),
+            Self::Connect { .. } | Self::Protocol(_) => None,
+        }
+    }
+
+    /// A failure to reach `address`, told by the innermost cause, which is the one that says why.
+    pub(super) fn connect(address: &impl fmt::Display, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        Self::Connect { address: address.to_string(), detail: cause.to_string() }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::Refused(Box::new(Refusal::from(status)))
+    }
+}
+
+/// What a status says, its `google.rpc` details included.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// For humans.
+    pub message: String,
+    /// `google.rpc.ErrorInfo.reason`: stable, to be acted on. None: the status is not the coordinator's own.
+    pub reason: Option<String>,
+    /// `google.rpc.ErrorInfo.metadata`, such as the floor with `COMPACTED`.
+    pub metadata: BTreeMap<String, String>,
+    /// `google.rpc.BadRequest`: what is wrong with which field.
+    pub fields: Vec<FieldViolation>,
+    /// `google.rpc.RetryInfo`: how long to wait before the call is worth repeating.
+    pub retry_after: Option<Duration>,
+}
+
+/// One field of a request that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's path in the request, such as `put.namespace`.
+    pub field: String,
+    /// What is wrong with it.
+    pub description: String,
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        let details = status.get_error_details();
+        let (reason, metadata) = match details.error_info() {
+            Some(info) => (
+                Some(info.reason.clone()).filter(|reason| !reason.is_empty()),
+                info.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            ),
+            None => (None, BTreeMap::new()),
+        };
+        let fields = details.bad_request().map_or_else(Vec::new, |bad| {
+            bad.field_violations
+                .iter()
+                .map(|violation| FieldViolation {
+                    field: violation.field.clone(),
+                    description: violation.description.clone(),
+                })
+                .collect()
+        });
+        Self {
+            code: status.code(),
+            message: status.message().to_owned(),
+            reason,
+            metadata,
+            fields,
+            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A status of the transport often has no words of its own.
+        let message = if self.message.is_empty() { self.code.description() } else { self.message.as_str() };
+        f.write_str(message)?;
+        let unsaid = |violation: &&FieldViolation| !message.contains(&violation.description);
+        for FieldViolation { field, description } in self.fields.iter().filter(unsaid) {
+            write!(f, "; {field}: {description}")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn details_are_read_out_of_a_status() {
+        let mut details = ErrorDetails::new();
+        details
+            .set_error_info("COMPACTED", "swarmem", HashMap::from([("floor".to_owned(), "17".to_owned())]))
+            .add_bad_request_violation("start.revision", "is below the floor")
+            .set_retry_info(Some(Duration::from_secs(2)));
+        let status = Status::with_error_details(Code::OutOfRange, "too old", details);
+
+        let error = Error::from(status);
+
+        assert_eq!(error.code(), Code::OutOfRange);
+        assert_eq!(error.reason(), Some("COMPACTED"));
+        assert_eq!(error.to_string(), "too old; start.revision: is below the floor (COMPACTED)");
+        let Error::Refused(refusal) = error else { panic!("not a refusal") };
+        assert_eq!(refusal.metadata["floor"], "17");
+        assert_eq!(refusal.retry_after, Some(Duration::from_secs(2)));
+        assert_eq!(refusal.fields[0].field, "start.revision");
+    }
+
+    #[test]
+    fn a_status_without_details_still_says_something() {
+        let error = Error::from(Status::unavailable(""));
+        assert_eq!(error.reason(), None);
+        assert!(!error.to_string().is_empty());
+    }
+}
