@@ -47,9 +47,8 @@ impl App {
     pub async fn bind(config: &Config, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = SqliteOptions {
-            path: config.store.path.clone(),
             read_connections: config.store.read_connections,
-            clock: Arc::clone(&clock),
+            ..SqliteOptions::new(&config.store.path, Arc::clone(&clock))
         };
         let store = Arc::new(SqliteStore::open(options).await?);
         let coordinator = Coordinator::start(
@@ -112,8 +111,7 @@ impl App {
             // Another process may have taken its place; then it is not ours to remove, and gone already.
             let _ = std::fs::remove_file(path);
         }
-        self.store.close().await;
-        Ok(())
+        self.store.close().await.context("the database was not closed cleanly; nothing is lost")
     }
 
     async fn bind_sockets(&mut self, server: &config::Server) -> anyhow::Result<()> {

@@ -41,6 +41,8 @@ use tonic::{
 };
 use tonic_health::pb::health_client::HealthClient;
 
+pub use tonic::Code;
+
 pub use self::{
     endpoint::{Endpoint, PORT_DEFAULT, ParseError},
     error::{Error, FieldViolation, Refusal},

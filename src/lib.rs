@@ -20,10 +20,10 @@ pub mod api;
 pub mod app;
 #[cfg(feature = "server")]
 pub mod bus;
-#[cfg(feature = "client")]
-pub mod client;
 #[cfg(feature = "server")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]

@@ -1,12 +1,169 @@
 //! The `swarmem` program: parses the command line, and runs what it says. Knows nothing of how anything is done.
 
-use std::{io, path::Path, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use swarmem::{
     app::{self, App},
     cli::{self, BackupArgs, Cli, Command, ConfigCommand, DemoArgs, Format, RestoreArgs, ServeArgs},
+    client::Endpoint,
     config::{self, Config},
     lifecycle::Lifecycle,
 };
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code.into(),
+    };
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)).into(),
+        Err(error) => fail(&anyhow::Error::new(error).context("could not start")).into(),
+    }
+}
+
+async fn run(cli: Cli) -> u8 {
+    let format = cli.global.format();
+    let result = match cli.command {
+        Command::Serve(args) => serve(&args, format).await,
+        Command::Demo(args) => return demo(&args, format).await.unwrap_or_else(|error| fail(&error)),
+        Command::Backup(args) => backup(&args).await,
+        Command::Restore(args) => restore(&args).await,
+        Command::Config(ConfigCommand::PrintDefault) => say(&config::default_toml()),
+        _ => return cli::run(cli).await,
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> u8 {
+    cli::print_error(&cli::Error::Failed(format!("{error:#}")))
+}
+
+async fn serve(args: &ServeArgs, format: Format) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref(), environment(), &args.overrides())?;
+    log_to_stderr(&config.log)?;
+    let lifecycle = Lifecycle::new();
+    lifecycle.on_signals().context("could not listen for signals")?;
+    let app = App::bind(&config, lifecycle).await?;
+    say(&greeting(&app, &config, format))?;
+    app.run().await
+}
+
+/// One line on standard output once clients can connect, for people or for programs that started us.
+fn greeting(app: &App, config: &Config, format: Format) -> String {
+    let address = app.address().map(|a| a.to_string());
+    let unix = app.unix_socket().map(|p| p.display().to_string());
+    let store = config.store.path.display().to_string();
+    match format {
+        Format::Json => {
+            format!("{}\n", serde_json::json!({"address": address, "unix_socket": unix, "store": store}))
+        }
+        Format::Human => {
+            let places: Vec<_> = address.into_iter().chain(unix.map(|path| format!("unix:{path}"))).collect();
+            format!("swarmem serves gRPC on {}, data in {store}\n", places.join(" and "))
+        }
+    }
+}
+
+async fn demo(args: &DemoArgs, format: Format) -> anyhow::Result<u8> {
+    log_to_stderr(&config::Log { level: "error".into(), ..config::Log::default() })?;
+    let place = Place::new(args.keep.as_deref())?;
+    let mut config = Config::default();
+    config.store.path = place.directory.join("swarmem.db");
+    config.server.listen = Some(([127, 0, 0, 1], 0).into());
+    config.server.default_swarm = None;
+    let lifecycle = Lifecycle::new();
+    lifecycle.on_signals().context("could not listen for signals")?;
+    let app = App::bind(&config, lifecycle.clone()).await?;
+    let address = app.address().context("the demo has no address")?;
+    let endpoint: Endpoint = address.to_string().parse().context("the demo's own address")?;
+    let server = tokio::spawn(app.run());
+    let report = tokio::select! {
+        report = cli::demo::run(args, endpoint, &config.store.path) => report,
+        () = lifecycle.soft.cancelled() => Err(cli::Error::Failed("interrupted".into())),
+    };
+    lifecycle.soft.cancel();
+    server.await.context("the demo's coordinator")??;
+    match report {
+        Ok(mut report) => {
+            report.measure(&config.store.path);
+            report.print(format)?;
+            Ok(u8::from(!report.proved()))
+        }
+        Err(error) => Ok(cli::print_error(&error)),
+    }
+}
+
+/// Where a demo keeps its data; a temporary place is removed with everything in it.
+struct Place {
+    directory: PathBuf,
+    temporary: bool,
+}
+
+impl Place {
+    fn new(keep: Option<&Path>) -> anyhow::Result<Self> {
+        let (directory, temporary) = match keep {
+            Some(directory) => (directory.to_owned(), false),
+            None => (std::env::temp_dir().join(format!("swarmem-demo-{}", uuid::Uuid::new_v4())), true),
+        };
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("could not create the folder {}", directory.display()))?;
+        Ok(Self { directory, temporary })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.temporary {
+            // What cannot be removed is left to the system's own cleaning of temporary files.
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+async fn backup(args: &BackupArgs) -> anyhow::Result<()> {
+    let source = match &args.store {
+        Some(path) => path.clone(),
+        None => Config::load(args.config.as_deref(), environment(), &[])?.store.path,
+    };
+    app::backup(&source, &args.file).await?;
+    say(&format!("copied {} to {}\n", source.display(), args.file.display()))
+}
+
+async fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
+    app::restore(&args.file, &args.store, args.force).await?;
+    say(&format!(
+        "restored {} to {}; its swarms begin a new incarnation, so watchers start over\n",
+        args.file.display(),
+        args.store.display()
+    ))
+}
+
+/// The environment, as far as it is text; what is not cannot be one of our settings.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("could not write the output")
+}
+
+fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(&log.level).context("log.level")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match log.format {
+        config::Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&io::stderr())).init(),
+        config::Format::Json => lines.json().init(),
+    }
+    Ok(())
+}

@@ -2,10 +2,8 @@
 
 use std::io;
 
+use crate::client::{self, Code, Endpoint, PORT_DEFAULT, Refusal};
 use anstyle::{AnsiColor, Style};
-use tonic::Code;
-
-use crate::client::{self, Endpoint, PORT_DEFAULT, Refusal};
 
 /// Done.
 pub(super) const OK: u8 = 0;
