@@ -103,8 +103,7 @@ impl Connections {
 
     /// Waits for a reader. The caller begins the transaction.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        let permit =
-            Arc::clone(&self.readers.permits).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.readers.permits).acquire_owned().await.map_err(|_| closed())?;
         let idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

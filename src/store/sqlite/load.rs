@@ -117,8 +117,7 @@ async fn records(
              CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ",
         );
         sql.push_bind(swarm_id);
-        let rows: Vec<RecordRow> =
-            sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
+        let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
         for row in rows {
             found.extend([row.record()?]);
         }
@@ -175,10 +174,7 @@ pub(super) struct Found {
 }
 
 /// The entries of a slice, in order.
-pub(super) async fn range_page(
-    connection: &mut SqliteConnection,
-    slice: &Slice<'_>,
-) -> Result<Found, Error> {
+pub(super) async fn range_page(connection: &mut SqliteConnection, slice: &Slice<'_>) -> Result<Found, Error> {
     /// Steps from entry to entry, one seek each, however many versions an entry has.
     const SQL: &str = concat!(
         "WITH RECURSIVE found (namespace, key, revision, ordinal, change) AS (

@@ -141,8 +141,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, file: &Path) -> Res
 /// Locks `file` against other processes until what is returned is dropped, or this process ends in whatever way.
 pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     if let Some(directory) = file.parent().filter(|d| !d.as_os_str().is_empty()) {
-        fs::create_dir_all(directory)
-            .map_err(|source| OpenError::Io { file: directory.into(), source })?;
+        fs::create_dir_all(directory).map_err(|source| OpenError::Io { file: directory.into(), source })?;
     }
     let lock = with_suffix(file, ".lock");
     let io = |source| OpenError::Io { file: lock.clone(), source };

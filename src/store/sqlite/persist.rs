@@ -62,8 +62,7 @@ const EXPIRIES: &str = "INSERT INTO expiries (swarm_id, expire_us, namespace, ke
 type Row<'a> = Separated<'a, Sqlite, &'static str>;
 
 fn log_row(row: &mut Row<'_>, swarm_id: i64, version: &Version) {
-    let content =
-        (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
+    let content = (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
     row.push_bind(swarm_id)
         .push_bind(signed(version.mark.revision.0))
         .push_bind(i64::from(version.ordinal))
