@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod memory;
+pub mod sqlite;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use super::Error;
 use crate::domain::{
     apply::{Effect, Outcome},
     attributes::Attributes,
-    entry::{Body, IMPORTANCE_DEFAULT, Kind, Tags},
+    entry::{Body, Cause, IMPORTANCE_DEFAULT, Kind, Tags},
     namespace::{AgentId, EntryPath, Key, Namespace},
     swarm::{Mark, Revision},
     time::Timestamp,
@@ -81,6 +81,39 @@ pub fn decode_outcome(bytes: &[u8], taken: Mark) -> Result<Outcome, Error> {
     let record: v1::Outcome = opened(bytes)?;
     let effects = record.effects.into_iter().map(effect_of).collect::<Result<_, _>>()?;
     Ok(Outcome { succeeded: record.succeeded, taken: Some(taken), effects })
+}
+
+/// The number of a cause, fixed for ever.
+#[must_use]
+pub fn cause_number(cause: Cause) -> u32 {
+    match cause {
+        Cause::Write => 1,
+        Cause::Feedback => 2,
+        Cause::Expiry => 3,
+        Cause::Eviction => 4,
+        Cause::Archive => 5,
+        Cause::Import => 6,
+        Cause::Revert => 7,
+        Cause::Erase => 8,
+    }
+}
+
+/// The cause with this number.
+///
+/// # Errors
+/// [`Error::Corrupt`] when there is none.
+pub fn cause_of(number: u32) -> Result<Cause, Error> {
+    Ok(match number {
+        1 => Cause::Write,
+        2 => Cause::Feedback,
+        3 => Cause::Expiry,
+        4 => Cause::Eviction,
+        5 => Cause::Archive,
+        6 => Cause::Import,
+        7 => Cause::Revert,
+        8 => Cause::Erase,
+        _ => return Err(Error::Corrupt(format!("a version of unknown cause {number}"))),
+    })
 }
 
 fn effect_record(effect: &Effect) -> v1::Effect {

@@ -1,0 +1,203 @@
+//! The store in one SQLite file, for one process. Rules live in [`domain::apply`](crate::domain::apply); here are
+//! locks, statements and rows.
+//!
+//! The write-ahead log is synchronised at every commit, so what was acknowledged survives `kill -9` and a power cut.
+
+mod backup;
+mod commit;
+mod connections;
+mod load;
+mod maintain;
+mod open;
+mod persist;
+mod read;
+mod rows;
+#[cfg(debug_assertions)]
+mod seeded_bug;
+mod swarms;
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use self::connections::Connections;
+pub use self::{
+    backup::{BackupError, backup, restore},
+    open::OpenError,
+};
+use super::{
+    At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
+};
+use crate::domain::{
+    apply::Applied,
+    namespace::EntryPath,
+    position::TokenKey,
+    swarm::{Head, Mark, Nonce, Retention, Revision, Swarm, SwarmId},
+    time::{Clock, Timestamp},
+};
+
+/// How a database is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file. It and its directory are created if they are missing.
+    pub path: PathBuf,
+    /// How many reads may run at once; 1 to 1,024.
+    pub read_connections: u32,
+    /// How long to wait for the file's lock, should another program hold it.
+    pub busy_timeout: Duration,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl SqliteOptions {
+    /// Four readers; a lock is waited for 1.5 s.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+        Self { path: path.into(), read_connections: 4, busy_timeout: Duration::from_millis(1_500), clock }
+    }
+}
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    clock: Arc<dyn Clock>,
+    token_key: TokenKey,
+    connections: Connections,
+    /// Held as long as the store is open.
+    lock: Mutex<Option<File>>,
+}
+
+impl SqliteStore {
+    /// Locks and opens the file, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says the way out.
+    pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        let SqliteOptions { path, read_connections, busy_timeout, clock } = options;
+        let lock = open::lock(&path)?;
+        let mut writer = open::open_writer(&path, busy_timeout).await?;
+        let token_key = open::token_key(&mut writer, &path).await?;
+        let connections = Connections::new(writer, &path, busy_timeout, read_connections);
+        Ok(Self { clock, token_key, connections, lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Waits for what is under way, moves everything into the database file, and lets go of it. Calls that come
+    /// afterwards fail with [`Error::Unavailable`].
+    ///
+    /// # Errors
+    /// When SQLite could not move everything; nothing is lost, the next opening does it.
+    pub async fn close(&self) -> Result<(), Error> {
+        let closed = self.connections.close().await;
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        closed
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn token_key(&self) -> Result<TokenKey, Error> {
+        Ok(self.token_key.clone())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        swarms::ping(&self.connections).await
+    }
+
+    async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {
+        swarms::create(&self.connections, id, retention, self.clock.now()).await
+    }
+
+    async fn swarm(&self, id: &SwarmId) -> Result<Swarm, Error> {
+        swarms::get(&self.connections, id).await
+    }
+
+    async fn list_swarms(&self, after: Option<&SwarmId>, limit: usize) -> Result<Vec<Swarm>, Error> {
+        swarms::list(&self.connections, after, limit).await
+    }
+
+    async fn delete_swarm(&self, id: &SwarmId) -> Result<(), Error> {
+        swarms::delete(&self.connections, id).await
+    }
+
+    async fn heads(&self, ids: &[SwarmId]) -> Result<Vec<Option<Head>>, Error> {
+        swarms::heads(&self.connections, ids).await
+    }
+
+    async fn commit(&self, id: &SwarmId, batch: &Batch) -> Result<Applied, CommitError> {
+        commit::commit(&self.connections, &*self.clock, id, batch).await
+    }
+
+    async fn is_committed(&self, id: &SwarmId, nonce: Nonce, after: Revision) -> Result<bool, Error> {
+        commit::is_committed(&self.connections, id, nonce, after).await
+    }
+
+    async fn mark_at(&self, id: &SwarmId, revision: Revision) -> Result<(Head, Mark), Error> {
+        read::mark_at(&self.connections, id, revision).await
+    }
+
+    async fn log(&self, id: &SwarmId, after: LogCursor, limit: PageLimit) -> Result<Page, Error> {
+        read::log(&self.connections, id, after, limit).await
+    }
+
+    async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error> {
+        read::entries(&self.connections, id, paths, at).await
+    }
+
+    async fn scan(&self, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error> {
+        read::scan(&self.connections, id, scan).await
+    }
+
+    async fn history(
+        &self,
+        id: &SwarmId,
+        path: &EntryPath,
+        before: Option<Revision>,
+        limit: PageLimit,
+    ) -> Result<Page, Error> {
+        read::history(&self.connections, id, path, before, limit).await
+    }
+
+    async fn compact(&self, id: &SwarmId, floor: Revision, rows_max: usize) -> Result<Compaction, Error> {
+        maintain::compact(&self.connections, id, floor, rows_max).await
+    }
+
+    async fn purge(&self, clock: Timestamp, rows_max: usize) -> Result<bool, Error> {
+        maintain::purge(&self.connections, clock, rows_max).await
+    }
+
+    async fn expiring(&self, clock: Timestamp, limit: usize) -> Result<Vec<SwarmId>, Error> {
+        maintain::expiring(&self.connections, clock, limit).await
+    }
+
+    async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error> {
+        maintain::expired(&self.connections, id, clock, limit).await
+    }
+}
+
+/// The extended result code, if SQLite gave one.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// What a failed statement means to the caller. Full disks, locks and the like pass; a damaged file does not.
+fn error(error: sqlx::Error) -> Error {
+    const CORRUPT: i32 = 11;
+    const NOT_A_DATABASE: i32 = 26;
+    match (code(&error).map(|code| code & 0xff), &error) {
+        (Some(CORRUPT | NOT_A_DATABASE), _)
+        | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Error::Corrupt(error.to_string()),
+        _ => Error::Unavailable(Box::new(error)),
+    }
+}
+
+/// Makes sure that a statement touched what it was to touch.
+fn affected(rows: u64, expected: usize) -> Result<(), Error> {
+    if rows == expected as u64 {
+        return Ok(());
+    }
+    Err(Error::Corrupt(format!("a statement touched {rows} rows instead of {expected}")))
+}

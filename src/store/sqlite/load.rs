@@ -1,0 +1,235 @@
+//! Loads versions by name and by range, and the outcomes of requests: what a commit looks at, and what reads answer
+//! with. Knows nothing of transactions; its callers hold one.
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::TryStreamExt as _;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::{
+    error,
+    rows::{self, RecordRow, VERSION_COLUMNS, signed, version_columns},
+};
+use crate::{
+    domain::{
+        apply::{Loaded, Record},
+        entry::Version,
+        namespace::{EntryPath, NamespaceRange, Prefix},
+        request::{Footprint, RecordKey},
+        swarm::{Head, Revision},
+    },
+    store::{Error, PageLimit},
+};
+
+/// Names in one statement. Statements are padded to a power of two, so that few are prepared.
+const NAMES_MAX: usize = 512;
+/// A scan looks at as many entries at least, tombstones included, before it lets its caller go on.
+const VISITED_MIN: usize = 256;
+
+/// Everything that `footprint` names, as of `head`.
+pub(super) async fn footprint(
+    connection: &mut SqliteConnection,
+    swarm_id: i64,
+    head: Head,
+    footprint: &Footprint,
+) -> Result<Loaded, Error> {
+    let mut entries = std::collections::BTreeMap::new();
+    let mut truncated = HashMap::new();
+    for (prefix, &limit) in &footprint.prefixes {
+        let (below, more) = prefix_below(connection, swarm_id, head.mark.revision, prefix, limit).await?;
+        if let (Some(last), true) = (below.last(), more) {
+            truncated.insert(prefix.clone(), last.path.clone());
+        }
+        entries.extend(below.into_iter().map(|v| (v.path.clone(), v)));
+    }
+    let named: Vec<_> = footprint.entries.iter().map(|(path, &content)| (path, content)).collect();
+    for version in by_name(connection, swarm_id, head.mark.revision, &named).await?.into_iter().flatten() {
+        entries.insert(version.path.clone(), version);
+    }
+    let keys: Vec<_> = footprint.records.iter().collect();
+    let records = records(connection, swarm_id, &keys).await?;
+    Ok(Loaded { head, entries, truncated, records })
+}
+
+/// The newest version at or before `at` of each entry, if that is a put; with its content where that is asked for.
+pub(super) async fn by_name(
+    connection: &mut SqliteConnection,
+    swarm_id: i64,
+    at: Revision,
+    names: &[(&EntryPath, bool)],
+) -> Result<Vec<Option<Arc<Version>>>, Error> {
+    let mut found = vec![None; names.len()];
+    for (chunk, names) in names.chunks(NAMES_MAX).enumerate() {
+        let mut sql = by_name_sql(swarm_id, at, names);
+        for row in sql.build().fetch_all(&mut *connection).await.map_err(error)? {
+            let place: i64 = row.try_get(VERSION_COLUMNS).map_err(error)?;
+            let place = usize::try_from(place).ok().map(|place| chunk * NAMES_MAX + place);
+            let found = place.and_then(|place| found.get_mut(place));
+            *found.ok_or_else(|| Error::Corrupt("a row out of place".into()))? =
+                Some(Arc::new(rows::version(&row)?));
+        }
+    }
+    Ok(found)
+}
+
+fn by_name_sql(swarm_id: i64, at: Revision, names: &[(&EntryPath, bool)]) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("WITH wanted (place, namespace, key, content) AS (");
+    sql.push_values(0..names.len().next_power_of_two(), |mut row, place| {
+        let name = names.get(place);
+        row.push_bind(signed(place as u64))
+            .push_bind(name.map(|(path, _)| path.namespace.as_str()))
+            .push_bind(name.map(|(path, _)| path.key.as_str()))
+            .push_bind(name.is_some_and(|(_, content)| *content));
+    });
+    sql.push(concat!(
+        ") SELECT ",
+        version_columns!(),
+        ", CASE WHEN w.content THEN l.content END, w.place \
+         FROM wanted w \
+         CROSS JOIN versions v ON v.namespace = w.namespace AND v.key = w.key AND v.revision = \
+         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = "
+    ));
+    sql.push_bind(swarm_id).push(" AND n.revision <= ").push_bind(signed(at.0));
+    sql.push(
+        " ORDER BY n.revision DESC LIMIT 1) \
+         CROSS JOIN log l ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
+         WHERE v.change = 0 AND v.swarm_id = ",
+    );
+    sql.push_bind(swarm_id);
+    sql
+}
+
+/// The recorded outcomes that there are.
+async fn records(
+    connection: &mut SqliteConnection,
+    swarm_id: i64,
+    keys: &[&RecordKey],
+) -> Result<HashMap<RecordKey, Record>, Error> {
+    let mut found = HashMap::with_capacity(keys.len());
+    for keys in keys.chunks(NAMES_MAX) {
+        let mut sql = QueryBuilder::new("WITH wanted (agent, request_id) AS (");
+        sql.push_values(0..keys.len().next_power_of_two(), |mut row, place| {
+            let key = keys.get(place);
+            row.push_bind(key.map(|key| key.agent.as_str())).push_bind(key.map(|key| key.id.as_str()));
+        });
+        sql.push(
+            ") SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM wanted w \
+             CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ",
+        );
+        sql.push_bind(swarm_id);
+        let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
+        for row in rows {
+            found.extend([row.record()?]);
+        }
+    }
+    Ok(found)
+}
+
+/// The first `limit` entries below `prefix`, without contents, and whether there are more.
+async fn prefix_below(
+    connection: &mut SqliteConnection,
+    swarm_id: i64,
+    at: Revision,
+    prefix: &Prefix,
+    limit: usize,
+) -> Result<(Vec<Arc<Version>>, bool), Error> {
+    // One more than wanted tells whether there are more.
+    let wanted = limit.saturating_add(1);
+    let mut below = Vec::new();
+    for range in prefix.ranges() {
+        let mut after = None;
+        loop {
+            let page = PageLimit { rows: wanted - below.len(), bytes: usize::MAX };
+            let slice =
+                Slice { swarm_id, range: &range, after: after.as_ref(), at, content: false, limit: page };
+            let page = range_page(connection, &slice).await?;
+            below.extend(page.versions);
+            after = page.resume;
+            if below.len() >= wanted {
+                below.truncate(limit);
+                return Ok((below, true));
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok((below, false))
+}
+
+/// A slice of the entries that existed at a revision.
+pub(super) struct Slice<'a> {
+    pub swarm_id: i64,
+    pub range: &'a NamespaceRange,
+    pub after: Option<&'a EntryPath>,
+    pub at: Revision,
+    pub content: bool,
+    pub limit: PageLimit,
+}
+
+/// What was found in a slice, and where to go on.
+pub(super) struct Found {
+    pub versions: Vec<Arc<Version>>,
+    pub resume: Option<EntryPath>,
+}
+
+/// The entries of a slice, in order.
+pub(super) async fn range_page(connection: &mut SqliteConnection, slice: &Slice<'_>) -> Result<Found, Error> {
+    /// Steps from entry to entry, one seek each, however many versions an entry has.
+    const SQL: &str = concat!(
+        "WITH RECURSIVE found (namespace, key, revision, ordinal, change) AS (
+            SELECT * FROM (
+                SELECT namespace, key, revision, ordinal, change FROM versions
+                WHERE swarm_id = ?1 AND (namespace, key) > (?2, ?3) AND namespace < ?4 AND revision <= ?5
+                ORDER BY namespace, key, revision DESC LIMIT 1
+            )
+            UNION ALL
+            SELECT v.namespace, v.key, v.revision, v.ordinal, v.change
+            FROM found f CROSS JOIN versions v
+            ON v.swarm_id = ?1 AND (v.namespace, v.key, v.revision) = (
+                SELECT n.namespace, n.key, n.revision FROM versions n
+                WHERE n.swarm_id = ?1 AND (n.namespace, n.key) > (f.namespace, f.key)
+                AND n.namespace < ?4 AND n.revision <= ?5
+                ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1
+            )
+            LIMIT ?6
+        )
+        SELECT ",
+        version_columns!(),
+        ", CASE WHEN ?7 THEN l.content END, f.namespace, f.key, f.change
+        FROM found f LEFT JOIN log l
+        ON f.change = 0 AND l.swarm_id = ?1 AND l.revision = f.revision AND l.ordinal = f.ordinal"
+    );
+    let Slice { swarm_id, range, after, at, content, limit } = slice;
+    let first = (range.start.as_str(), "");
+    let after = after.map_or(first, |p| (p.namespace.as_str(), p.key.as_str())).max(first);
+    let visited_max = limit.rows.saturating_add(1).max(VISITED_MIN);
+    let mut rows = sqlx::query(SQL)
+        .bind(swarm_id)
+        .bind(after.0)
+        .bind(after.1)
+        // No namespace begins with the last character there is.
+        .bind(range.end.as_deref().unwrap_or("\u{10FFFF}"))
+        .bind(signed(at.0))
+        .bind(signed(visited_max as u64))
+        .bind(content)
+        .fetch(connection);
+    let (mut found, mut bytes, mut visited) = (Vec::new(), 0, 0);
+    let mut last = None;
+    while let Some(row) = rows.try_next().await.map_err(error)? {
+        if found.len() >= limit.rows.max(1) || bytes >= limit.bytes.max(1) {
+            return Ok(Found { versions: found, resume: last });
+        }
+        visited += 1;
+        let namespace = row.try_get(VERSION_COLUMNS).map_err(error)?;
+        let key = row.try_get(VERSION_COLUMNS + 1).map_err(error)?;
+        last = Some(rows::path(namespace, key));
+        if row.try_get::<i64, _>(VERSION_COLUMNS + 2).map_err(error)? == rows::PUT {
+            let version = rows::version(&row)?;
+            bytes += version.weight();
+            found.push(Arc::new(version));
+        }
+    }
+    let resume = if visited == visited_max { last } else { None };
+    Ok(Found { versions: found, resume })
+}
