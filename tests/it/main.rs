@@ -1,1 +1,3 @@
+//! Tests of the features, from outside.
 
+mod conformance;
