@@ -1,3 +1,4 @@
 //! Tests of the features, from outside.
 
 mod conformance;
+mod property;
