@@ -13,7 +13,7 @@ mod swarms;
 mod transactions;
 mod writes;
 
-pub use harness::Harness;
+pub use harness::{Harness, RETENTION, clock};
 pub mod requests;
 
 /// One test per case and backend.

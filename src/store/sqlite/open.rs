@@ -14,7 +14,7 @@ use super::{code, connections::writer_options};
 use crate::domain::position::TokenKey;
 
 /// The schema. Only ever appended to.
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// `application_id` of our files, set by the first migration.
 const APPLICATION_ID: i32 = 1_937_206_637;
