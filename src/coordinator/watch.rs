@@ -2,6 +2,7 @@
 //! transport asks. Knows nothing of the transport.
 
 mod cursor;
+mod gather;
 mod select;
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     sync::watch::Receiver,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use self::cursor::{Cursor, Phase};
@@ -208,8 +209,7 @@ async fn before(shared: &Shared, swarm: &SwarmId, revision: Revision) -> Result<
 }
 
 impl Stream {
-    /// The next response, or what ended the stream; none after that. Not cancel-safe: a stream whose call was dropped
-    /// is to be dropped too.
+    /// The next response, or what ended the stream; none after that. Cancel-safe: a dropped call loses nothing.
     pub async fn next(&mut self) -> Option<Result<Delivery, Error>> {
         if self.cursor.phase == Phase::Over {
             return None;
@@ -237,9 +237,13 @@ impl Stream {
             if std::mem::take(&mut self.cursor.owes_bookmark) {
                 return Ok(self.deliver(Content::Bookmark));
             }
-            if let Some(content) = self.take_ready(&stand).await? {
-                return Ok(self.deliver(content));
-            }
+            let store_failed = match self.take_ready(&stand).await {
+                Ok(Some(content)) => return Ok(self.deliver(content)),
+                Ok(None) => false,
+                // Nothing was taken, so nothing is lost: the stream stays open and tries again.
+                Err(Error::Unavailable) => true,
+                Err(error) => return Err(error),
+            };
             if self.shared.lifecycle.soft.is_cancelled() {
                 self.last_words = Some(Error::Draining);
                 return Ok(self.deliver(Content::Bookmark));
@@ -250,6 +254,7 @@ impl Stream {
                     changed.map_err(|_| Error::Draining)?;
                 }
                 () = sleep_until(bookmark_at) => self.cursor.owes_bookmark = true,
+                () = sleep(self.shared.settings.retry_pause), if store_failed => {}
                 () = self.shared.lifecycle.soft.cancelled() => {}
             }
         }
