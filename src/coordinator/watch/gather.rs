@@ -52,6 +52,11 @@ impl<'a> Gathering<'a> {
         &self.cursor
     }
 
+    /// Whether nothing matched yet.
+    pub fn is_empty(&self) -> bool {
+        self.chosen.is_empty()
+    }
+
     /// Takes in what comes next. What does not fit is left for the next response.
     pub fn extend(&mut self, candidates: Vec<Candidate>) {
         for candidate in candidates {

@@ -48,13 +48,16 @@ impl Stream {
             if is_last || !cut {
                 gathering.end_revision();
             }
+            if gathering.is_empty() {
+                // What does not match is not looked at again, should the next page fail.
+                self.cursor = gathering.cursor().clone();
+            }
             if is_last {
                 break;
             }
         }
         let Gathered { chosen, fragment, cursor } = gathering.finish();
         if chosen.is_empty() {
-            self.cursor = cursor;
             return Ok(None);
         }
         let events = self.encode(chosen).await?;
