@@ -88,8 +88,8 @@ impl Feed {
         match offer {
             Offer::Appended => self.moved(commit.last),
             Offer::Known => {}
-            Offer::Gap => self.gap.notify_one(),
-            Offer::Diverged => self.end(Error::IncarnationChanged),
+            // A message may be late and of a history that is over: the log tells whether it is this one or ours.
+            Offer::Gap | Offer::Diverged => self.gap.notify_one(),
         }
     }
 
