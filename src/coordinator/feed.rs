@@ -150,8 +150,17 @@ impl Feed {
         });
     }
 
+    /// Starts the ring over at a head that was read from the store, unless it came further in the meantime: streams
+    /// are not woken twice for the same revision.
     fn restart(&self, shared: &Shared, head: &Head) {
-        *self.ring() = Some(Ring::new(shared.settings.ring, head));
+        let mut ring = self.ring();
+        let is_ahead = |ring: &Ring| {
+            ring.incarnation() == head.incarnation && ring.head().revision >= head.mark.revision
+        };
+        if !ring.as_ref().is_some_and(is_ahead) {
+            *ring = Some(Ring::new(shared.settings.ring, head));
+        }
+        drop(ring);
         self.moved(head.mark);
     }
 }
