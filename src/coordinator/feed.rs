@@ -204,7 +204,7 @@ async fn follow(shared: &Arc<Shared>, feed: &Arc<Feed>) {
         }
         tokio::select! {
             () = feed.gap.notified() => {}
-            () = listen(feed, &mut subscription) => {}
+            () = listen(shared, feed, &mut subscription) => {}
             _ = stand.wait_for(|stand| matches!(stand, Stand::Ended(_))) => {}
             () = sleep(shared.settings.feed_idle) => {}
         }
@@ -228,7 +228,7 @@ async fn subscribe(shared: &Shared, feed: &Feed) -> Option<Box<dyn Subscription>
 }
 
 /// Takes in what the bus says; returns when something may be missing.
-async fn listen(feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
+async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
     loop {
         let Some(open) = subscription else { return std::future::pending().await };
         match open.next().await {
@@ -236,6 +236,8 @@ async fn listen(feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
             Message::Gap => return,
             Message::Closed => {
                 *subscription = None;
+                // A bus that closes at once is not asked all the time.
+                sleep(shared.settings.retry_pause).await;
                 return;
             }
         }
