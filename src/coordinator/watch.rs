@@ -170,7 +170,8 @@ async fn resolve(
             }
             let first = first_revision_since(&*shared.store, swarm, &head, *time).await?;
             // What is compacted may have been as late as the first that is kept: rather refuse than skip it.
-            if head.floor.revision > Revision::ZERO && first == head.floor.revision.next() {
+            let may_be_compacted = *time <= head.time && first == head.floor.revision.next();
+            if head.floor.revision > Revision::ZERO && may_be_compacted {
                 return Err(Error::Compacted { floor: head.floor.revision });
             }
             before(shared, swarm, first).await
