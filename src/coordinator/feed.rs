@@ -104,6 +104,11 @@ impl Feed {
         ring.as_ref().filter(|ring| ring.incarnation() == incarnation)?.after(revision, bytes_max)
     }
 
+    /// Whether this feed follows another history than that one, as far as it knows.
+    pub fn follows_another(&self, incarnation: Incarnation) -> bool {
+        self.ring().as_ref().is_some_and(|ring| ring.incarnation() != incarnation)
+    }
+
     /// Compares with the store's head, which was read after `before`, the feed's own stand, was taken.
     pub fn compare(&self, before: &Stand, head: Option<&Head>) {
         let Stand::At(known) = before else { return };

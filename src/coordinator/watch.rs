@@ -125,13 +125,20 @@ impl Coordinator {
         if self.shared.lifecycle.soft.is_cancelled() {
             return Err(Error::Draining);
         }
-        // Interest before the start is read: what is committed from now on is in the ring.
-        let feed = feed::attach(&self.shared, swarm);
+        let (feed, mut cursor) = loop {
+            // Interest before the start is read: what is committed from now on is in the ring.
+            let feed = feed::attach(&self.shared, swarm);
+            let (shared, id, start, arguments) =
+                (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
+            let cursor =
+                detached(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
+            if !feed.follows_another(cursor.incarnation) {
+                break (feed, cursor);
+            }
+            // The swarm was made anew, and the feed has not heard of it: it must not end this stream when it does.
+            self.check_feed(swarm, &feed).await?;
+        };
         let stand = feed.subscribe();
-        let (shared, id, start, arguments) =
-            (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
-        let mut cursor =
-            detached(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
         // Tells the watcher that the stream stands, and from where.
         cursor.owes_bookmark = cursor.phase == Phase::Events;
         let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
@@ -143,12 +150,21 @@ impl Coordinator {
             filter: Filter { prefixes, ..query.filter },
             before: query.before,
             keys_only: query.keys_only,
-            arguments,
+            arguments: query.arguments,
             bookmark_interval: query.bookmark_interval.unwrap_or(self.shared.settings.bookmark_interval),
             cursor,
             delivered: Instant::now(),
             last_words: None,
         })
+    }
+
+    /// Compares a feed with the head, as the poll does.
+    async fn check_feed(&self, swarm: &SwarmId, feed: &Interest) -> Result<(), Error> {
+        let stand = feed.subscribe().borrow().clone();
+        let (store, id) = (Arc::clone(&self.shared.store), swarm.clone());
+        let heads = detached(&self.shared, async move { Ok(store.heads(&[id]).await?) }).await?;
+        feed.compare(&stand, heads.into_iter().next().flatten().as_ref());
+        Ok(())
     }
 }
 
