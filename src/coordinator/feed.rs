@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -104,6 +104,11 @@ impl Feed {
         ring.as_ref().filter(|ring| ring.incarnation() == incarnation)?.after(revision, bytes_max)
     }
 
+    /// Since when there is something behind `revision`.
+    pub fn pending_since(&self, revision: Revision) -> Option<Instant> {
+        self.ring().as_ref()?.pending_since(revision)
+    }
+
     /// Whether this feed follows another history than that one, as far as it knows.
     pub fn follows_another(&self, incarnation: Incarnation) -> bool {
         self.ring().as_ref().is_some_and(|ring| ring.incarnation() != incarnation)
@@ -163,7 +168,7 @@ impl Feed {
             ring.incarnation() == head.incarnation && ring.head().revision >= head.mark.revision
         };
         if !ring.as_ref().is_some_and(is_ahead) {
-            *ring = Some(Ring::new(shared.settings.ring, head));
+            *ring = Some(Ring::new(shared.settings.ring, shared.settings.slow_consumer, head));
         }
         drop(ring);
         self.moved(head.mark);

@@ -302,7 +302,8 @@ impl Stream {
             return Ok(());
         }
         let pending_since = match self.cursor.phase {
-            Phase::Events => self.pending_since(),
+            Phase::Events if self.cursor.inside.is_none() => self.feed.pending_since(self.cursor.mark.revision),
+            // The rest of a snapshot, or of a revision.
             _ => Some(self.delivered),
         };
         match pending_since {
@@ -310,15 +311,6 @@ impl Stream {
                 Err(Error::SlowConsumer)
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Since when there is something behind the cursor.
-    fn pending_since(&self) -> Option<Instant> {
-        match self.feed.recent(self.cursor.incarnation, self.cursor.mark.revision, 1) {
-            Some(recent) => recent.first().map(|r| r.arrived),
-            // Below the ring: for long.
-            None => Some(self.delivered),
         }
     }
 }
