@@ -302,7 +302,9 @@ impl Stream {
             return Ok(());
         }
         let pending_since = match self.cursor.phase {
-            Phase::Events if self.cursor.inside.is_none() => self.feed.pending_since(self.cursor.mark.revision),
+            Phase::Events if self.cursor.inside.is_none() => {
+                self.feed.pending_since(self.cursor.mark.revision)
+            }
             // The rest of a snapshot, or of a revision.
             _ => Some(self.delivered),
         };
