@@ -299,7 +299,7 @@ impl Store for MemoryStore {
             state.head.floor = state.mark_at(floor)?;
         }
         let floor = state.head.floor;
-        if state.compacted == floor.revision {
+        if state.compacted >= floor.revision {
             return Ok(Compaction { floor, removed: 0, more: false });
         }
         let due = state.log.range((state.compacted.next(), 0)..=(floor.revision, u32::MAX));
