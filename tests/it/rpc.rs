@@ -1,0 +1,9 @@
+//! The service over real gRPC, as a user reads it in the comments of the protocol. Knows the protocol and how to start a
+//! coordinator, nothing of what is behind it.
+
+mod harness;
+mod idempotency;
+mod reading;
+mod swarms;
+mod transactions;
+mod watching;
