@@ -7,3 +7,4 @@ mod reading;
 mod swarms;
 mod transactions;
 mod watching;
+mod writing;
