@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use swarmem::wire::v1;
+use swarmem::{client::Error, wire::v1};
 use tonic::{Code, Status};
 use tonic_types::{StatusExt as _, pb};
 
@@ -205,5 +205,39 @@ async fn preconditions_hold_or_the_current_entry_comes_back() {
     assert_eq!(server.revision().await, 3);
     let gone = v1::DeleteOperation { precondition: etag(&third.etag), ..delete("shared/x", "k") };
     assert!(ann.delete(gone).await.unwrap().result.unwrap().deleted);
+    server.stop().await;
+}
+
+/// Errors travel in trailers, which clients take only up to a few KiB.
+#[tokio::test]
+async fn the_largest_current_entry_still_fits_into_an_error() {
+    let server = Server::start().await;
+    let ann = server.agent("ann").await;
+    let segment = "世".repeat(42);
+    let namespace = format!("shared{}", format!("/{segment}").repeat(15));
+    let long = v1::PutOperation {
+        content: "x".repeat(256 << 10),
+        tags: (0..64).map(|n| format!("{}{n}", "世".repeat(40))).collect(),
+        source: "世".repeat(170),
+        ..put(&namespace, &"世".repeat(170), "")
+    };
+    ann.put(long.clone()).await.unwrap();
+    let request = v1::PutRequest {
+        swarm: "default".into(),
+        put: Some(v1::PutOperation { precondition: absent(true), ..long.clone() }),
+        ..Default::default()
+    };
+    let status = ann.memory().put(request).await.unwrap_err();
+    let entry = current(&status).unwrap();
+    assert_eq!((entry.namespace, entry.key, entry.version), (long.namespace, long.key, 1));
+    assert_eq!(entry.content, "", "what is large is left to a get");
+    let bytes = status.details().len() * 4 / 3 + status.message().len() * 3;
+    assert!(bytes < 8 << 10, "{bytes} bytes");
+
+    let small = v1::PutOperation { content: "y".repeat(2000), ..put("shared/x", "k", "") };
+    ann.put(small.clone()).await.unwrap();
+    let error = ann.put(v1::PutOperation { precondition: absent(true), ..small }).await.unwrap_err();
+    let Error::Refused(refusal) = error else { panic!("{error}") };
+    assert_eq!(refusal.metadata["revision"], "2");
     server.stop().await;
 }
