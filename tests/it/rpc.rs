@@ -3,6 +3,7 @@
 
 mod harness;
 mod idempotency;
+mod identity;
 mod listing;
 mod reading;
 mod swarms;
