@@ -37,10 +37,9 @@ impl Service {
     ) -> Result<(Written, Vec<R>), Status> {
         let limits = self.coordinator.limits();
         let author = call.caller.agent.clone();
-        // The wire calls its one list by its own name, and a single operation by none.
-        let named = |e: Invalid| Invalid { field: e.field.replacen("success.", "", 1), ..e };
-        let request =
-            Mutation::write(author, idempotency, operations, limits).map_err(|e| invalid(named(e)))?;
+        // Only a batch has members that can contradict each other.
+        let request = Mutation::write(author, idempotency, operations, limits)
+            .map_err(|e| invalid(e.within("puts")))?;
         self.commit(call, swarm, request).await
     }
 
@@ -171,11 +170,12 @@ impl MemoryService for Service {
         let idempotency = idempotency("Transact", &id, &call.message)?;
         let limits = self.coordinator.limits();
         let message = &mut call.message;
-        count(
-            message.compares.len() + message.success.len() + message.failure.len(),
-            "success",
-            limits.operations_max,
-        )?;
+        let lists = [
+            ("compares", message.compares.len()),
+            ("success", message.success.len()),
+            ("failure", message.failure.len()),
+        ];
+        in_all(lists, limits.operations_max)?;
         let compares = convert::compares(std::mem::take(&mut message.compares), limits).map_err(invalid)?;
         let success =
             convert::operations(std::mem::take(&mut message.success), "success", limits).map_err(invalid)?;
@@ -285,4 +285,23 @@ fn count(len: usize, field: &str, max: usize) -> Result<(), Status> {
         return Ok(());
     }
     Err(invalid(Invalid::new(field, format!("{len} members, 1 to {max} are allowed"))))
+}
+
+/// Lists that share one bound; the one that goes beyond it is named.
+fn in_all(lists: [(&str, usize); 3], max: usize) -> Result<(), Status> {
+    let mut all = 0;
+    for (field, len) in lists {
+        all += len;
+        if all > max {
+            let problem = format!("more than {max} comparisons and operations in all");
+            return Err(invalid(Invalid::new(field, problem)));
+        }
+    }
+    if all == 0 {
+        return Err(invalid(Invalid::new(
+            "success",
+            "the transaction has nothing to compare and nothing to do",
+        )));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 mod harness;
 mod idempotency;
 mod identity;
+mod limits;
 mod listing;
 mod reading;
 mod swarms;
