@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{
         Invalid,
-        namespace::Prefix,
+        namespace::{Prefix, Suffix},
         position::{Position, Purpose},
         request::{Idempotency, Operation, Request as Mutation},
         swarm::SwarmId,
@@ -263,10 +263,7 @@ impl MemoryService for Service {
             "" => None,
             prefix => Some(Prefix::parse(prefix, limits).map_err(invalid)?),
         };
-        let suffix = match call.message.suffix.as_str() {
-            "" => Vec::new(),
-            suffix => suffix.split('/').map(str::to_owned).collect(),
-        };
+        let suffix = Suffix::parse(&call.message.suffix, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
         let query = NamespaceQuery { prefix, suffix, depth, page_size, page_token, consistency, arguments };
         let read = self.coordinator.namespaces(&call.caller, &swarm, query).await.map_err(of)?;

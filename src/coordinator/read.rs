@@ -10,7 +10,7 @@ use crate::{
         access::Principal,
         apply::Effect,
         entry::{Body, Version},
-        namespace::{EntryPath, Prefix},
+        namespace::{EntryPath, Prefix, Suffix},
         position::{Arguments, Place, Position, Purpose},
         query::Filter,
         swarm::{Head, Mark, Revision, SwarmId},
@@ -97,7 +97,7 @@ pub struct NamespaceQuery {
     /// At this prefix and below; none: anywhere.
     pub prefix: Option<Prefix>,
     /// Those that end with these segments.
-    pub suffix: Vec<String>,
+    pub suffix: Suffix,
     /// Cut to so many segments; 0: not cut.
     pub depth: usize,
     /// At most so many.
@@ -483,9 +483,7 @@ async fn count_namespaces(
             let page = shared.store.scan(swarm, &scan).await?;
             for version in &page.versions {
                 let namespace = &version.path.namespace;
-                if !snapshot.shows(shared, &page.head, version)
-                    || !ends_with(namespace.segments(), &query.suffix)
-                {
+                if !snapshot.shows(shared, &page.head, version) || !query.suffix.ends(namespace) {
                     continue;
                 }
                 let depth = if query.depth == 0 { usize::MAX } else { query.depth };
@@ -498,8 +496,4 @@ async fn count_namespaces(
         }
     }
     Ok((counts, position))
-}
-
-fn ends_with<'a>(mut segments: impl DoubleEndedIterator<Item = &'a str>, suffix: &[String]) -> bool {
-    suffix.iter().rev().all(|wanted| segments.next_back() == Some(wanted))
 }

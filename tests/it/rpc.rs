@@ -1,6 +1,7 @@
 //! The service over real gRPC, as a user reads it in the comments of the protocol. Knows the protocol and how to start a
 //! coordinator, nothing of what is behind it.
 
+mod bad_input;
 mod harness;
 mod idempotency;
 mod identity;
