@@ -30,11 +30,11 @@ impl Invalid {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// The same problem seen from one level further out: `outer.field`.
+    /// The same problem seen from one level further out: `outer.field`, or `outer[index]` where this is about a member.
     #[must_use]
     pub fn within(mut self, outer: impl std::fmt::Display) -> Self {
-        self.field =
-            if self.field.is_empty() { outer.to_string() } else { format!("{outer}.{}", self.field) };
+        let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        self.field = format!("{outer}{dot}{}", self.field);
         self
     }
 }

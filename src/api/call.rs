@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::{
     Code, Request, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -11,16 +11,19 @@ use tonic::{
 
 use super::{
     Service,
-    status::{Explained, invalid},
+    status::{Explained, invalid, of},
 };
-use crate::domain::{
-    Invalid,
-    access::{Principal, Role},
-    limits::Limits,
-    namespace::AgentId,
-    position::Arguments,
-    request::{Digest, Idempotency, RequestId},
-    swarm::SwarmId,
+use crate::{
+    coordinator::Error,
+    domain::{
+        Invalid,
+        access::{Principal, Role},
+        limits::Limits,
+        namespace::AgentId,
+        position::Arguments,
+        request::{Digest, Idempotency, RequestId},
+        swarm::SwarmId,
+    },
 };
 
 const AGENT: &str = "swarmem-agent";
@@ -61,33 +64,46 @@ impl<T> Call<T> {
         let swarm = SwarmId::parse(name).map_err(invalid)?;
         match &self.swarm_header {
             Some(header) if header != name => {
-                let problem = format!("says {header:?}, but the request is for {name:?}");
+                let problem = format!("says another swarm than the request, which is for {name:?}");
                 Err(invalid(Invalid::new(SWARM, problem)))
             }
             _ => Ok(swarm),
         }
     }
+
+    /// Waits for something read, no longer than the caller does.
+    pub async fn read<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Status> {
+        timeout_at(self.deadline, work).await.unwrap_or(Err(Error::DeadlineExceeded)).map_err(of)
+    }
+
+    /// Waits for a change that is made whether anybody waits or not.
+    pub async fn change<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Status> {
+        timeout_at(self.deadline, work).await.unwrap_or(Err(Error::OutcomeUnknown)).map_err(of)
+    }
 }
 
 fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status> {
-    let name = match (headers.get_bin(AGENT_BIN), headers.get(AGENT)) {
-        (Some(name), _) => {
+    let (header, name) = match (headers.get_bin(AGENT_BIN), headers.get(AGENT)) {
+        (Some(_), Some(_)) => {
+            return Err(invalid(Invalid::new(AGENT_BIN, "goes with no swarmem-agent beside it")));
+        }
+        (Some(name), None) => {
             let bytes = name.to_bytes().map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not base64")))?;
-            String::from_utf8(bytes.to_vec()).map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not UTF-8")))?
+            let text = String::from_utf8(bytes.to_vec());
+            (AGENT_BIN, text.map_err(|_| invalid(Invalid::new(AGENT_BIN, "is not UTF-8")))?)
         }
         (None, Some(name)) => {
             let text = name
                 .to_str()
                 .map_err(|_| invalid(Invalid::new(AGENT, "is not ASCII; use swarmem-agent-bin")))?;
-            text.to_owned()
+            (AGENT, text.to_owned())
         }
         (None, None) => {
             let message = "the header swarmem-agent must name the calling agent";
             return Err(Explained::new(Code::Unauthenticated, "AGENT_REQUIRED", message).into_status());
         }
     };
-    let agent = AgentId::parse(&name, limits)
-        .map_err(|e| invalid(Invalid { field: AGENT.into(), problem: e.problem }))?;
+    let agent = AgentId::parse(&name, limits).map_err(|e| invalid(Invalid::new(header, e.problem)))?;
     let role = match headers.get(ROLE).map(MetadataValue::as_bytes) {
         None | Some(b"agent") => Role::Agent,
         Some(b"orchestrator") => Role::Orchestrator,

@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{
         Invalid,
-        namespace::Prefix,
+        namespace::{Prefix, Suffix},
         position::{Position, Purpose},
         request::{Idempotency, Operation, Request as Mutation},
         swarm::SwarmId,
@@ -37,10 +37,9 @@ impl Service {
     ) -> Result<(Written, Vec<R>), Status> {
         let limits = self.coordinator.limits();
         let author = call.caller.agent.clone();
-        // The wire calls its one list by its own name, and a single operation by none.
-        let named = |e: Invalid| Invalid { field: e.field.replacen("success.", "", 1), ..e };
-        let request =
-            Mutation::write(author, idempotency, operations, limits).map_err(|e| invalid(named(e)))?;
+        // Only a batch has members that can contradict each other.
+        let request = Mutation::write(author, idempotency, operations, limits)
+            .map_err(|e| invalid(e.within("puts")))?;
         self.commit(call, swarm, request).await
     }
 
@@ -53,7 +52,7 @@ impl Service {
         let written =
             self.coordinator.write(&call.caller, swarm, request, call.deadline).await.map_err(of)?;
         let effects = written.outcome.effects.clone();
-        let effects = self.coordinator.recall_effects(swarm, effects).await.map_err(of)?;
+        let effects = call.change(self.coordinator.recall_effects(swarm, effects)).await?;
         let results = convert::results(&written, &effects).into_iter().filter_map(|r| r.result).collect();
         Ok((written, results))
     }
@@ -103,8 +102,8 @@ impl MemoryService for Service {
         let limits = self.coordinator.limits();
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
-        let read =
-            self.coordinator.entries(&call.caller, &swarm, vec![path], consistency).await.map_err(of)?;
+        let read = self.coordinator.entries(&call.caller, &swarm, vec![path], consistency);
+        let read = call.read(read).await?;
         let Some(version) = read.value.into_iter().next().flatten() else {
             return Err(of(Error::EntryNotFound));
         };
@@ -123,7 +122,7 @@ impl MemoryService for Service {
         };
         let paths = call.message.entries.iter().enumerate().map(path).collect::<Result<_, _>>()?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
-        let read = self.coordinator.entries(&call.caller, &swarm, paths, consistency).await.map_err(of)?;
+        let read = call.read(self.coordinator.entries(&call.caller, &swarm, paths, consistency)).await?;
         let result =
             |found: Option<_>| v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) };
         Ok(Response::new(v1::BatchGetResponse {
@@ -171,11 +170,12 @@ impl MemoryService for Service {
         let idempotency = idempotency("Transact", &id, &call.message)?;
         let limits = self.coordinator.limits();
         let message = &mut call.message;
-        count(
-            message.compares.len() + message.success.len() + message.failure.len(),
-            "success",
-            limits.operations_max,
-        )?;
+        let lists = [
+            ("compares", message.compares.len()),
+            ("success", message.success.len()),
+            ("failure", message.failure.len()),
+        ];
+        in_all(lists, limits.operations_max)?;
         let compares = convert::compares(std::mem::take(&mut message.compares), limits).map_err(invalid)?;
         let success =
             convert::operations(std::mem::take(&mut message.success), "success", limits).map_err(invalid)?;
@@ -214,7 +214,7 @@ impl MemoryService for Service {
             consistency: parse::consistency(call.message.consistency.take()).map_err(invalid)?,
             arguments,
         };
-        let read = self.coordinator.list(&call.caller, &swarm, query).await.map_err(of)?;
+        let read = call.read(self.coordinator.list(&call.caller, &swarm, query)).await?;
         Ok(Response::new(v1::ListResponse {
             entries: read.value.entries.iter().map(|v| encode::entry(v, view == View::Keys)).collect(),
             next_page_token: read.value.next_page_token.unwrap_or_default(),
@@ -233,9 +233,8 @@ impl MemoryService for Service {
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
         let arguments = arguments("History", &call.message);
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
-        let page =
-            self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments).await;
-        let page = page.map_err(of)?;
+        let page = self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments);
+        let page = call.read(page).await?;
         Ok(Response::new(v1::HistoryResponse {
             versions: page.versions.iter().map(|v| encode::event(v, None, false)).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
@@ -263,13 +262,10 @@ impl MemoryService for Service {
             "" => None,
             prefix => Some(Prefix::parse(prefix, limits).map_err(invalid)?),
         };
-        let suffix = match call.message.suffix.as_str() {
-            "" => Vec::new(),
-            suffix => suffix.split('/').map(str::to_owned).collect(),
-        };
+        let suffix = Suffix::parse(&call.message.suffix, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
         let query = NamespaceQuery { prefix, suffix, depth, page_size, page_token, consistency, arguments };
-        let read = self.coordinator.namespaces(&call.caller, &swarm, query).await.map_err(of)?;
+        let read = call.read(self.coordinator.namespaces(&call.caller, &swarm, query)).await?;
         let summary = |(namespace, entries)| v1::NamespaceSummary { namespace, entries };
         Ok(Response::new(v1::ListNamespacesResponse {
             namespaces: read.value.namespaces.into_iter().map(summary).collect(),
@@ -285,4 +281,23 @@ fn count(len: usize, field: &str, max: usize) -> Result<(), Status> {
         return Ok(());
     }
     Err(invalid(Invalid::new(field, format!("{len} members, 1 to {max} are allowed"))))
+}
+
+/// Lists that share one bound; the one that goes beyond it is named.
+fn in_all(lists: [(&str, usize); 3], max: usize) -> Result<(), Status> {
+    let mut all = 0;
+    for (field, len) in lists {
+        all += len;
+        if all > max {
+            let problem = format!("more than {max} comparisons and operations in all");
+            return Err(invalid(Invalid::new(field, problem)));
+        }
+    }
+    if all == 0 {
+        return Err(invalid(Invalid::new(
+            "success",
+            "the transaction has nothing to compare and nothing to do",
+        )));
+    }
+    Ok(())
 }

@@ -17,6 +17,9 @@ use crate::{
     wire::v1,
 };
 
+/// The most revisions that a swarm can ask to be kept whatever their age.
+const REVISIONS_MAX: u64 = 1_000_000_000;
+
 pub(super) type Parsed<T> = Result<T, Invalid>;
 
 /// A field that must be there.
@@ -90,7 +93,11 @@ pub(super) fn retention(wire: Option<v1::Retention>, default: Retention) -> Pars
     if age > TTL_MAX {
         return Err(Invalid::new("retention.age", "must be at most 100 years"));
     }
-    Ok(Retention { age, revisions: revisions.unwrap_or(default.revisions) })
+    let revisions = revisions.unwrap_or(default.revisions);
+    if revisions > REVISIONS_MAX {
+        return Err(Invalid::new("retention.revisions", format!("must be at most {REVISIONS_MAX}")));
+    }
+    Ok(Retention { age, revisions })
 }
 
 /// A page's size.
@@ -122,7 +129,8 @@ pub(super) fn consistency(wire: Option<v1::Consistency>) -> Parsed<Consistency> 
         (Ok(Level::Unspecified), "", revision) => Ok(Consistency::Exact(Revision(revision))),
         (Ok(Level::AtLeast), "", _) => wrong("token", "is required with LEVEL_AT_LEAST"),
         (Ok(Level::AtLeast), _, 0) => Ok(Consistency::AtLeast(token)),
-        (Ok(_), "", _) => wrong("revision", "goes with no level"),
+        (Ok(Level::AtLeast), ..) => wrong("revision", "goes with no level and no token"),
+        (Ok(_), "", _) => wrong("revision", "goes with no level and no token"),
         (Ok(_), ..) => wrong("token", "goes with LEVEL_AT_LEAST alone"),
     }
 }
@@ -230,7 +238,8 @@ mod tests {
         assert_eq!(parse(2, "", 0), Err("consistency.token".into()));
         assert_eq!(parse(1, "t", 0), Err("consistency.token".into()));
         assert_eq!(parse(1, "", 7), Err("consistency.revision".into()));
-        assert_eq!(parse(2, "t", 7), Err("consistency.token".into()));
+        assert_eq!(parse(2, "t", 7), Err("consistency.revision".into()));
+        assert_eq!(parse(0, "t", 7), Err("consistency.token".into()));
     }
 
     #[test]

@@ -8,13 +8,19 @@ use tonic::{Code, Status};
 use tonic_types::pb;
 
 use super::encode;
-use crate::{coordinator::Error, domain::Invalid};
+use crate::{
+    coordinator::Error,
+    domain::{Invalid, entry::Version},
+    wire::v1,
+};
 
 /// The domain of every reason.
 pub const DOMAIN: &str = "swarmem";
-/// Above this many bytes the current entry travels without content and attributes: errors are carried in headers, and
-/// clients accept few bytes there.
-const DETAIL_BYTES_MAX: usize = 4 * 1024;
+/// Errors are carried in trailers, of which clients accept as little as 8 KiB, in base64 and with the message a second
+/// time in percent encoding. A text is cut to so many bytes,
+const TEXT_BYTES_MAX: usize = 256;
+/// and the current entry of a failed precondition loses what is long until it fits into so many.
+const ENTRY_BYTES_MAX: usize = 4 * 1024;
 /// When a client may try again where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_millis(500);
 
@@ -31,7 +37,8 @@ impl Explained {
     /// A code with its reason.
     #[must_use]
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), metadata: HashMap::new(), details: Vec::new() }
+        let message = cut(&message.into());
+        Self { code, reason, message, metadata: HashMap::new(), details: Vec::new() }
     }
 
     /// Adds a machine-readable fact.
@@ -44,7 +51,7 @@ impl Explained {
     fn violation(mut self, field: &str, problem: &str) -> Self {
         let violation = pb::bad_request::FieldViolation {
             field: field.into(),
-            description: problem.into(),
+            description: cut(problem),
             ..Default::default()
         };
         self.detail("google.rpc.BadRequest", &pb::BadRequest { field_violations: vec![violation] });
@@ -100,16 +107,13 @@ fn explained(error: Error) -> Explained {
         Error::SwarmExists => Explained::new(C::AlreadyExists, "SWARM_EXISTS", message),
         Error::EntryNotFound => Explained::new(C::NotFound, "ENTRY_NOT_FOUND", message),
         Error::ConditionFailed { path, current } => {
-            let mut status = Explained::new(C::Aborted, "CONDITION_FAILED", message)
-                .with("namespace", path.namespace.as_str())
-                .with("key", path.key.as_str());
-            if let Some(version) = current {
-                status = status.with("etag", version.etag().encode()).with("revision", version.mark.revision);
-                let whole = encode::entry(&version, false);
-                let fits = whole.encoded_len() <= DETAIL_BYTES_MAX;
-                let entry = if fits { whole } else { encode::entry(&version, true) };
-                status.detail("swarmem.v1.Entry", &entry);
-            }
+            let mut status = Explained::new(C::Aborted, "CONDITION_FAILED", message);
+            let Some(version) = current else {
+                return status.with("namespace", path.namespace.as_str()).with("key", path.key.as_str());
+            };
+            // The entry names itself.
+            status = status.with("etag", version.etag().encode()).with("revision", version.mark.revision);
+            status.detail("swarmem.v1.Entry", &short(&version));
             status
         }
         Error::RequestIdReused => Explained::new(C::InvalidArgument, "REQUEST_ID_REUSED", message)
@@ -117,9 +121,9 @@ fn explained(error: Error) -> Explained {
         Error::PrefixTooLarge { prefix, max } => Explained::new(
             C::ResourceExhausted,
             "PREFIX_TOO_LARGE",
-            format!("{message}; give a limit and repeat the call"),
+            format!("{message}; narrow the prefix, or give a delete a limit and repeat it"),
         )
-        .with("prefix", prefix.as_str())
+        .with("prefix", cut(prefix.as_str()))
         .with("max", max),
         Error::Compacted { floor } => {
             Explained::new(C::OutOfRange, "COMPACTED", message).with("floor", floor)
@@ -142,6 +146,26 @@ fn explained(error: Error) -> Explained {
         ),
         Error::Corrupt => Explained::new(C::DataLoss, "CORRUPT", message),
     }
+}
+
+/// The entry, without content and attributes or even tags and source where it would be too long.
+fn short(version: &Version) -> v1::Entry {
+    let mut entry = encode::entry(version, false);
+    if entry.encoded_len() > ENTRY_BYTES_MAX {
+        entry = encode::entry(version, true);
+    }
+    if entry.encoded_len() > ENTRY_BYTES_MAX {
+        entry = v1::Entry { tags: Vec::new(), source: String::new(), ..entry };
+    }
+    entry
+}
+
+/// What may hold something of the request, such as a path, is not sent back at any length.
+fn cut(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(TEXT_BYTES_MAX)])
 }
 
 #[cfg(test)]

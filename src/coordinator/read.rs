@@ -10,7 +10,7 @@ use crate::{
         access::Principal,
         apply::Effect,
         entry::{Body, Version},
-        namespace::{EntryPath, Prefix},
+        namespace::{EntryPath, Prefix, Suffix},
         position::{Arguments, Place, Position, Purpose},
         query::Filter,
         swarm::{Head, Mark, Revision, SwarmId},
@@ -97,7 +97,7 @@ pub struct NamespaceQuery {
     /// At this prefix and below; none: anywhere.
     pub prefix: Option<Prefix>,
     /// Those that end with these segments.
-    pub suffix: Vec<String>,
+    pub suffix: Suffix,
     /// Cut to so many segments; 0: not cut.
     pub depth: usize,
     /// At most so many.
@@ -129,6 +129,12 @@ struct Snapshot {
 
 impl Snapshot {
     const NEWEST: Self = Self { at: At::Newest, hides_expired: true };
+
+    /// Of a later page: what the first page showed.
+    fn of_page(position: &Position, consistency: &Consistency) -> Self {
+        let hides_expired = !matches!(consistency, Consistency::Exact(_));
+        Self { at: At::Revision(position.mark.revision), hides_expired }
+    }
 
     fn shows(self, shared: &Shared, head: &Head, version: &Version) -> bool {
         !self.hides_expired || version.is_live(head.now(shared.clock.now()))
@@ -182,7 +188,7 @@ impl Coordinator {
                 None => None,
             };
             let snapshot = match &cursor {
-                Some(position) => Snapshot { at: At::Revision(position.mark.revision), hides_expired: true },
+                Some(position) => Snapshot::of_page(position, &query.consistency),
                 None => begin(&shared, &swarm, &query.consistency).await?,
             };
             let after = match &cursor {
@@ -251,8 +257,9 @@ impl Coordinator {
                 Some(token) => {
                     let position =
                         open_page(&shared, &swarm, Purpose::Namespaces, token, query.arguments).await?;
+                    let snapshot = Snapshot::of_page(&position, &query.consistency);
                     let Place::Name(after) = position.place else { return Err(bad_page_token()) };
-                    (Snapshot { at: At::Revision(position.mark.revision), hides_expired: true }, Some(after))
+                    (snapshot, Some(after))
                 }
                 None => (begin(&shared, &swarm, &query.consistency).await?, None),
             };
@@ -271,10 +278,10 @@ impl Coordinator {
         .await
     }
 
-    /// What the reads of a repeated transaction saw when it was first done; none where it has been compacted since.
+    /// What the reads of a repeated transaction saw when it was first done.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// [`Error::Compacted`] when it is not kept any more; when the store does not answer.
     pub async fn recall_effects(&self, swarm: &SwarmId, effects: Vec<Effect>) -> Result<Vec<Effect>, Error> {
         if !effects.iter().any(|e| matches!(e, Effect::GetRecorded { .. })) {
             return Ok(effects);
@@ -476,9 +483,7 @@ async fn count_namespaces(
             let page = shared.store.scan(swarm, &scan).await?;
             for version in &page.versions {
                 let namespace = &version.path.namespace;
-                if !snapshot.shows(shared, &page.head, version)
-                    || !ends_with(namespace.segments(), &query.suffix)
-                {
+                if !snapshot.shows(shared, &page.head, version) || !query.suffix.ends(namespace) {
                     continue;
                 }
                 let depth = if query.depth == 0 { usize::MAX } else { query.depth };
@@ -491,8 +496,4 @@ async fn count_namespaces(
         }
     }
     Ok((counts, position))
-}
-
-fn ends_with<'a>(mut segments: impl DoubleEndedIterator<Item = &'a str>, suffix: &[String]) -> bool {
-    suffix.iter().rev().all(|wanted| segments.next_back() == Some(wanted))
 }

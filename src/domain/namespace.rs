@@ -86,13 +86,8 @@ impl Prefix {
     /// With the segment that is wrong, or when the first is neither `agents` nor `shared`.
     pub fn parse(text: &str, limits: &Limits) -> Result<Self, Invalid> {
         let wrong = |problem: String| Err(Invalid::new("prefix", problem));
-        for (at, segment) in text.split('/').enumerate() {
-            if at >= limits.namespace_segments_max {
-                return wrong(format!("more than {} segments", limits.namespace_segments_max));
-            }
-            if let Err(problem) = check_segment(segment, limits) {
-                return wrong(format!("segment {}: {problem}", at + 1));
-            }
+        if let Err(problem) = check_segments(text, limits) {
+            return wrong(problem);
         }
         match text.split('/').next() {
             Some("agents" | "shared") => Ok(Self(text.into())),
@@ -144,6 +139,30 @@ impl Prefix {
             NamespaceRange { start: self.0.to_string(), end: Some(format!("{}\0", self.0)) },
             NamespaceRange { start: format!("{}/", self.0), end: Some(format!("{}0", self.0)) },
         ]
+    }
+}
+
+/// The segments that a namespace may end with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suffix(Arc<str>);
+
+impl Suffix {
+    /// Parses a suffix; empty text is one that every namespace ends with.
+    ///
+    /// # Errors
+    /// With the segment that is wrong.
+    pub fn parse(text: &str, limits: &Limits) -> Result<Self, Invalid> {
+        if !text.is_empty() {
+            check_segments(text, limits).map_err(|problem| Invalid::new("suffix", problem))?;
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether the last segments of `namespace` are these.
+    #[must_use]
+    pub fn ends(&self, namespace: &Namespace) -> bool {
+        let rest = namespace.0.strip_suffix(&*self.0);
+        self.0.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     }
 }
 
@@ -235,6 +254,16 @@ impl fmt::Display for EntryPath {
     }
 }
 
+fn check_segments(path: &str, limits: &Limits) -> Result<(), String> {
+    for (at, segment) in path.split('/').enumerate() {
+        if at >= limits.namespace_segments_max {
+            return Err(format!("more than {} segments", limits.namespace_segments_max));
+        }
+        check_segment(segment, limits).map_err(|problem| format!("segment {}: {problem}", at + 1))?;
+    }
+    Ok(())
+}
+
 fn check_segment(segment: &str, limits: &Limits) -> Result<(), String> {
     let max = limits.segment_bytes_max;
     match segment {
@@ -267,6 +296,19 @@ mod tests {
         assert!(!prefix("shared/a").covers(&namespace("shared/a-b")));
         assert!(prefix("shared").covers(&namespace("shared/ab")));
         assert!(!prefix("shared/a/b").covers(&namespace("shared/a")));
+    }
+
+    #[test]
+    fn a_suffix_matches_whole_segments() {
+        let suffix = |text| Suffix::parse(text, &Limits::default()).unwrap();
+        for end in ["", "c", "b/c", "shared/b/c"] {
+            assert!(suffix(end).ends(&namespace("shared/b/c")), "{end}");
+        }
+        for end in ["b", "xb/c", "x/shared/b/c"] {
+            assert!(!suffix(end).ends(&namespace("shared/b/c")), "{end}");
+        }
+        assert!(!suffix("c").ends(&namespace("shared/bc")));
+        assert!(Suffix::parse("/c", &Limits::default()).is_err());
     }
 
     #[test]

@@ -67,6 +67,19 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// What the wire calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "put",
+            Self::Delete { .. } => "delete",
+            Self::DeletePrefix { .. } => "delete_prefix",
+            Self::Get { .. } => "get",
+            Self::Expire { .. } => "expire",
+        }
+    }
+}
+
 /// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
@@ -202,14 +215,17 @@ impl Request {
     /// Operations without comparisons, all or none.
     ///
     /// # Errors
-    /// As [`Request::transaction`].
+    /// When there is none, too many, or two write the same entry; the field is that of a member of a list, `[3].key`.
     pub fn write(
         author: AgentId,
         idempotency: Option<Idempotency>,
         operations: Vec<Operation>,
         limits: &Limits,
     ) -> Result<Self, Invalid> {
-        Self::transaction(author, idempotency, Vec::new(), operations, Vec::new(), limits)
+        writes_once(&operations).map_err(|(at, e)| e.within(format!("[{at}]")))?;
+        counted(operations.len(), limits)?;
+        let (compares, failure) = (Vec::new(), Vec::new());
+        Ok(Self { author, idempotency, compares, success: operations, failure })
     }
 
     /// Comparisons, and what to do when they hold and when they do not.
@@ -224,23 +240,17 @@ impl Request {
         failure: Vec<Operation>,
         limits: &Limits,
     ) -> Result<Self, Invalid> {
-        let count = compares.len() + success.len() + failure.len();
-        if count == 0 {
-            return Err(Invalid::new("operations", "must not be empty"));
-        }
-        if count > limits.operations_max {
-            let problem =
-                format!("{count} comparisons and operations, at most {} are allowed", limits.operations_max);
-            return Err(Invalid::new("operations", problem));
-        }
+        counted(compares.len() + success.len() + failure.len(), limits)?;
         for (at, compare) in compares.iter().enumerate() {
             if let (Target::Below(_), Test::Content(..)) = (&compare.target, &compare.test) {
                 let problem = "content is compared on one entry, not on a prefix";
                 return Err(Invalid::new(format!("compares[{at}].content"), problem));
             }
         }
-        writes_once(&success).map_err(|e| e.within("success"))?;
-        writes_once(&failure).map_err(|e| e.within("failure"))?;
+        for (name, operations) in [("success", &success), ("failure", &failure)] {
+            writes_once(operations)
+                .map_err(|(at, e)| e.within(format!("{name}[{at}].{}", operations[at].name())))?;
+        }
         Ok(Self { author, idempotency, compares, success, failure })
     }
 
@@ -290,33 +300,37 @@ impl Request {
     }
 }
 
-/// One revision holds one change of an entry, so a list must not write one twice.
-fn writes_once(operations: &[Operation]) -> Result<(), Invalid> {
+fn counted(count: usize, limits: &Limits) -> Result<(), Invalid> {
+    if (1..=limits.operations_max).contains(&count) {
+        return Ok(());
+    }
+    let problem = format!("{count} comparisons and operations, 1 to {} are allowed", limits.operations_max);
+    Err(Invalid::new("operations", problem))
+}
+
+/// One revision holds one change of an entry, so a list must not write one twice. Says which member does.
+fn writes_once(operations: &[Operation]) -> Result<(), (usize, Invalid)> {
     let mut paths = BTreeSet::new();
-    let mut prefixes: Vec<&Prefix> = Vec::new();
+    let mut prefixes: Vec<(usize, &Prefix)> = Vec::new();
     for (at, operation) in operations.iter().enumerate() {
         match operation {
             Operation::Put { path, .. } | Operation::Delete { path, .. } | Operation::Expire { path } => {
                 if !paths.insert(path) {
-                    return Err(Invalid::new(format!("[{at}].key"), "is written twice in one request"));
+                    return Err((at, Invalid::new("key", "is written twice in one request")));
                 }
             }
             Operation::DeletePrefix { prefix, .. } => {
-                if prefixes.iter().any(|p| p.contains(prefix) || prefix.contains(p)) {
-                    return Err(Invalid::new(
-                        format!("[{at}].prefix"),
-                        "overlaps another prefix of the request",
-                    ));
+                if prefixes.iter().any(|(_, p)| p.contains(prefix) || prefix.contains(p)) {
+                    return Err((at, Invalid::new("prefix", "overlaps another prefix of the request")));
                 }
-                prefixes.push(prefix);
+                prefixes.push((at, prefix));
             }
             Operation::Get { .. } => {}
         }
     }
-    for prefix in prefixes {
-        if let Some(path) = paths.iter().find(|path| prefix.covers(&path.namespace)) {
-            let problem = format!("deletes {path}, which the request writes as well");
-            return Err(Invalid::new("prefix", problem));
+    for (at, prefix) in prefixes {
+        if paths.iter().any(|path| prefix.covers(&path.namespace)) {
+            return Err((at, Invalid::new("prefix", "covers an entry that the request writes as well")));
         }
     }
     Ok(())

@@ -5,4 +5,5 @@
 mod architecture;
 mod conformance;
 mod property;
+mod rpc;
 mod watch;

@@ -113,12 +113,15 @@ impl Plan {
         if limit.is_none() && state.is_truncated(prefix) {
             return Err(Refusal::PrefixTooLarge { prefix: prefix.clone(), max });
         }
-        let most = limit.unwrap_or(usize::MAX);
+        let most = limit.unwrap_or(max);
         let (mut deleted, mut more) = (0_usize, state.is_truncated(prefix));
         for version in state.below(prefix) {
             if version.is_expired(state.now) {
                 self.expired.insert(version.path.clone());
             } else if deleted == most {
+                if limit.is_none() {
+                    return Err(Refusal::PrefixTooLarge { prefix: prefix.clone(), max });
+                }
                 more = true;
                 break;
             } else {
