@@ -104,7 +104,7 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        6 => (place(), content(), option::weighted(0.3, select(vec![1_u64, 5, 10, 4_000])), only())
+        6 => (place(), content(), option::weighted(0.4, select(vec![1_u64, 5, 10, 4_000])), only())
             .prop_map(|(at, content, ttl_seconds, only)| Act::Put { at, content, ttl_seconds, only }),
         3 => (place(), only()).prop_map(|(at, only)| Act::Delete { at, only }),
         1 => (select(PREFIXES.to_vec()), option::of(1..4_usize))
@@ -114,8 +114,9 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Often one of three, so that changes of the same entry follow each other.
 fn place() -> impl Strategy<Value = Place> {
-    (0..NAMESPACES.len(), 0..KEYS.len())
+    prop_oneof![(0..3_usize, 0..1_usize), (0..NAMESPACES.len(), 0..KEYS.len())]
 }
 
 fn content() -> impl Strategy<Value = String> {
