@@ -236,7 +236,7 @@ async fn promise_13_converges_without_bus(open: Open) {
         let mut some = world.replicas[1].watch(&who, &wanted, Start::Now).await;
         for _ in 0..10 {
             // Now fewer revisions than the ring holds, now more.
-            let writes = rng.pick(&[3, 30]);
+            let writes = rng.pick(&[1, 3, 30]);
             for _ in 0..writes {
                 let (author, request) = super::history::random_write(&mut rng);
                 world.replicas[0].submit(&author, request).await.unwrap();
