@@ -122,7 +122,7 @@ impl State {
         let mut truncated = HashMap::new();
         for (prefix, &limit) in &footprint.prefixes {
             let mut below = self.below(prefix);
-            let loaded: Vec<_> = below.by_ref().take(limit).map(|v| without_content(v)).collect();
+            let loaded: Vec<_> = below.by_ref().take(limit).map(without_content).collect();
             if let (Some(last), Some(_)) = (loaded.last(), below.next()) {
                 truncated.insert(prefix.clone(), last.path.clone());
             }
