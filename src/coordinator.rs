@@ -147,10 +147,11 @@ impl Coordinator {
     /// # Errors
     /// When it does not, or not in time.
     pub async fn ping(&self) -> Result<(), Error> {
-        match tokio::time::timeout(self.shared.settings.store_timeout, self.shared.store.ping()).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Error::Unavailable),
-        }
+        let store = Arc::clone(&self.shared.store);
+        let answer = detached(&self.shared, async move { Ok(store.ping().await?) });
+        tokio::time::timeout(self.shared.settings.store_timeout, answer)
+            .await
+            .unwrap_or(Err(Error::Unavailable))
     }
 
     /// Commits a request in its swarm's lane, and answers once it is durable. Dropping the future withdraws the request

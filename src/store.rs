@@ -96,8 +96,14 @@ pub trait Store: Send + Sync + 'static {
     /// Says whether there is more.
     async fn purge(&self, clock: Timestamp, rows_max: usize) -> Result<bool, Error>;
 
-    /// Swarms with an entry that is due at `clock`.
-    async fn expiring(&self, clock: Timestamp, limit: usize) -> Result<Vec<SwarmId>, Error>;
+    /// Swarms by name, behind `after`, with an entry that is due at swarm time (`clock` or the head's time, whichever is
+    /// later).
+    async fn expiring(
+        &self,
+        clock: Timestamp,
+        after: Option<&SwarmId>,
+        limit: usize,
+    ) -> Result<Vec<SwarmId>, Error>;
 
     /// Entries of a swarm that are due at swarm time (`clock` or the head's time, whichever is later), earliest first.
     async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error>;

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    Shared,
+    Shared, detached,
     error::Error,
     ring::{Offer, Recent, Ring},
 };
@@ -256,13 +256,8 @@ async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn 
 
 /// Reads from the log what the ring lacks. When the store does not answer, the poll will bring the feed back here.
 async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
-    let result = async {
-        let Some(known) = feed.ring().as_ref().map(Ring::head) else { return start(shared, feed).await };
-        check_history(shared, feed, known).await?;
-        while read_on(shared, feed).await? {}
-        Ok(())
-    };
-    match timeout(shared.settings.store_timeout, result).await {
+    let work = read_up(Arc::clone(shared), Arc::clone(feed));
+    match timeout(shared.settings.store_timeout, detached(shared, work)).await {
         Ok(Ok(())) => {}
         Ok(Err(Error::Unavailable)) | Err(_) => {
             tracing::warn!(swarm.id = %feed.swarm, "the feed could not read the log; it will try again");
@@ -273,6 +268,13 @@ async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
         Ok(Err(Error::FutureRevision { .. })) => feed.end(Error::IncarnationChanged),
         Ok(Err(error)) => feed.end(error),
     }
+}
+
+async fn read_up(shared: Arc<Shared>, feed: Arc<Feed>) -> Result<(), Error> {
+    let Some(known) = feed.ring().as_ref().map(Ring::head) else { return start(&shared, &feed).await };
+    check_history(&shared, &feed, known).await?;
+    while read_on(&shared, &feed).await? {}
+    Ok(())
 }
 
 async fn start(shared: &Shared, feed: &Feed) -> Result<(), Error> {

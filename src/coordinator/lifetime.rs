@@ -67,11 +67,18 @@ fn report(work: &str, result: Result<(), Error>) {
 }
 
 async fn expire_due(shared: &Arc<Shared>) -> Result<(), Error> {
-    for swarm in shared.store.expiring(shared.clock.now(), SWARMS_PAGE).await? {
-        // One swarm's failure is not another's.
-        report("expiry", expire_swarm(shared, &swarm).await);
+    let mut after: Option<SwarmId> = None;
+    loop {
+        let page = shared.store.expiring(shared.clock.now(), after.as_ref(), SWARMS_PAGE).await?;
+        for swarm in &page {
+            // One swarm's failure is not another's.
+            report("expiry", expire_swarm(shared, swarm).await);
+        }
+        match page.into_iter().nth(SWARMS_PAGE - 1) {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
+        }
     }
-    Ok(())
 }
 
 async fn compact_all(shared: &Shared) -> Result<(), Error> {

@@ -58,9 +58,11 @@ impl Coordinator {
     /// [`Error::SwarmNotFound`]; [`Error::Denied`] unless the caller may administer.
     pub async fn delete_swarm(&self, caller: &Principal, id: &SwarmId) -> Result<(), Error> {
         caller.may_administer()?;
+        // This feed, and not one of a swarm that is made anew under the name in the meantime.
+        let feed = self.shared.feeds.get(id).map(|feed| Arc::clone(&feed));
         let (store, swarm) = (Arc::clone(&self.shared.store), id.clone());
         detached(&self.shared, async move { Ok(store.delete_swarm(&swarm).await?) }).await?;
-        if let Some((_, feed)) = self.shared.feeds.remove(id) {
+        if let Some(feed) = feed {
             feed.end(Error::SwarmDeleted);
         }
         Ok(())

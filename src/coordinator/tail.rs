@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
-use super::{Shared, feed::Feed};
+use super::{Shared, detached, feed::Feed};
 
 /// Polls until the coordinator shuts down.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -24,7 +24,9 @@ async fn poll(shared: &Shared) {
     }
     let stands: Vec<_> = feeds.iter().map(|(_, feed)| feed.subscribe().borrow().clone()).collect();
     let ids: Vec<_> = feeds.iter().map(|(id, _)| id.clone()).collect();
-    match timeout(shared.settings.store_timeout, shared.store.heads(&ids)).await {
+    let store = Arc::clone(&shared.store);
+    let heads = detached(shared, async move { Ok(store.heads(&ids).await?) });
+    match timeout(shared.settings.store_timeout, heads).await {
         Ok(Ok(heads)) => {
             for (((_, feed), stand), head) in feeds.iter().zip(&stands).zip(&heads) {
                 feed.compare(stand, head.as_ref());

@@ -254,7 +254,7 @@ impl Stream {
             if std::mem::take(&mut self.cursor.owes_bookmark) {
                 return Ok(self.deliver(Content::Bookmark));
             }
-            let store_failed = match self.take_ready(&stand).await {
+            let store_failed = match self.take_ready(&stand, bookmark_at).await {
                 Ok(Some(content)) => return Ok(self.deliver(content)),
                 Ok(None) => false,
                 // Nothing was taken, so nothing is lost: the stream stays open and tries again.

@@ -325,9 +325,17 @@ impl Store for MemoryStore {
         Ok(false)
     }
 
-    async fn expiring(&self, clock: Timestamp, limit: usize) -> Result<Vec<SwarmId>, Error> {
+    async fn expiring(
+        &self,
+        clock: Timestamp,
+        after: Option<&SwarmId>,
+        limit: usize,
+    ) -> Result<Vec<SwarmId>, Error> {
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.clone()));
         let swarms = self.swarms();
-        let due = swarms.iter().filter(|(_, s)| s.current().any(|v| v.is_expired(s.head.now(clock))));
+        let due = swarms
+            .range((start, Bound::Unbounded))
+            .filter(|(_, s)| s.current().any(|v| v.is_expired(s.head.now(clock))));
         Ok(due.map(|(id, _)| id.clone()).take(limit).collect())
     }
 

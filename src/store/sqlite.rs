@@ -169,8 +169,13 @@ impl Store for SqliteStore {
         maintain::purge(&self.connections, clock, rows_max).await
     }
 
-    async fn expiring(&self, clock: Timestamp, limit: usize) -> Result<Vec<SwarmId>, Error> {
-        maintain::expiring(&self.connections, clock, limit).await
+    async fn expiring(
+        &self,
+        clock: Timestamp,
+        after: Option<&SwarmId>,
+        limit: usize,
+    ) -> Result<Vec<SwarmId>, Error> {
+        maintain::expiring(&self.connections, clock, after, limit).await
     }
 
     async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error> {

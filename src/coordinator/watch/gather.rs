@@ -1,10 +1,13 @@
-//! Which of the events at hand go into one response: those that match, whole revisions, up to so many bytes. Knows
+//! Which of the events at hand go into one response: those that match, whole revisions, up to so much. Knows
 //! neither ring nor log.
 
 use std::sync::Arc;
 
 use super::{super::ring::Recent, Cursor};
-use crate::domain::{entry::Version, query::Filter};
+use crate::{
+    domain::{entry::Version, query::Filter},
+    store::PageLimit,
+};
 
 /// A change on its way to a response.
 pub(super) struct Candidate {
@@ -29,7 +32,7 @@ pub(super) struct Gathered {
 /// where something that matches is left of it.
 pub(super) struct Gathering<'a> {
     filter: &'a Filter,
-    bytes_max: usize,
+    limit: PageLimit,
     chosen: Vec<Candidate>,
     bytes: usize,
     /// Behind everything that was taken in.
@@ -41,10 +44,10 @@ pub(super) struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    pub fn new(cursor: Cursor, filter: &'a Filter, bytes_max: usize) -> Self {
+    pub fn new(cursor: Cursor, filter: &'a Filter, limit: PageLimit) -> Self {
         let behind_complete = cursor.clone();
         let (chosen, bytes, complete, full) = Default::default();
-        Self { filter, bytes_max, chosen, bytes, cursor, complete, behind_complete, full }
+        Self { filter, limit, chosen, bytes, cursor, complete, behind_complete, full }
     }
 
     /// Behind everything that was taken in.
@@ -98,7 +101,8 @@ impl<'a> Gathering<'a> {
         }
         if self.filter.matches(&candidate.version) {
             let weight = candidate.version.weight();
-            if !self.chosen.is_empty() && self.bytes + weight > self.bytes_max {
+            let fits = self.chosen.len() < self.limit.rows && self.bytes + weight <= self.limit.bytes;
+            if !self.chosen.is_empty() && !fits {
                 self.full = true;
                 return;
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     super::{Error, Shared, detached, ring::Recent},
@@ -19,23 +20,62 @@ use crate::{
     store::{self, At, LogCursor, PageLimit, Scan},
 };
 
+/// Entries before events that are read in one go; contents of 256 KiB make this 4 MiB.
+const BEFORES_MAX: usize = 16;
+
+/// What a look at the log came to.
+enum Ready {
+    Events(Gathered),
+    /// Nothing matched for so long that a bookmark is due.
+    Bookmark,
+    Nothing,
+}
+
 impl Stream {
     /// What is ready now; none if nothing is.
-    pub(super) async fn take_ready(&mut self, stand: &Stand) -> Result<Option<Content>, Error> {
+    pub(super) async fn take_ready(
+        &mut self,
+        stand: &Stand,
+        bookmark_at: Instant,
+    ) -> Result<Option<Content>, Error> {
         match self.cursor.phase {
             Phase::Snapshot => self.take_snapshot().await.map(Some),
-            Phase::Events => self.take_events(stand).await,
+            Phase::Events => self.take_events(stand, bookmark_at).await,
             Phase::Over => Ok(None),
         }
     }
 
-    async fn take_events(&mut self, stand: &Stand) -> Result<Option<Content>, Error> {
-        let Stand::At(head) = stand else { return Ok(None) };
-        if head.revision < self.cursor.mark.revision {
-            return Ok(None);
+    async fn take_events(&mut self, stand: &Stand, bookmark_at: Instant) -> Result<Option<Content>, Error> {
+        let mut limit = PageLimit { rows: usize::MAX, bytes: self.shared.settings.response_bytes_max };
+        loop {
+            let Gathered { chosen, fragment, cursor } = match self.gather(stand, limit, bookmark_at).await? {
+                Ready::Events(gathered) => gathered,
+                Ready::Bookmark => return Ok(Some(Content::Bookmark)),
+                Ready::Nothing => return Ok(None),
+            };
+            let count = chosen.len();
+            let events = self.encode(chosen).await?;
+            if events.len() == count {
+                self.cursor = cursor;
+                return Ok(Some(Content::Events { events, fragment }));
+            }
+            // With the entries before them, fewer fit.
+            limit.rows = events.len();
         }
-        let bytes_max = self.shared.settings.response_bytes_max;
-        let mut gathering = Gathering::new(self.cursor.clone(), &self.filter, bytes_max);
+    }
+
+    /// What is ready, up to a limit. The cursor passes by what does not match, and stays before what does.
+    async fn gather(
+        &mut self,
+        stand: &Stand,
+        limit: PageLimit,
+        bookmark_at: Instant,
+    ) -> Result<Ready, Error> {
+        let Stand::At(head) = stand else { return Ok(Ready::Nothing) };
+        if head.revision < self.cursor.mark.revision {
+            return Ok(Ready::Nothing);
+        }
+        let mut gathering = Gathering::new(self.cursor.clone(), &self.filter, limit);
         // A revision that a page cut off goes on in the next page.
         while !gathering.is_ready() {
             let cursor = gathering.cursor();
@@ -51,18 +91,17 @@ impl Stream {
             if gathering.is_empty() {
                 // What does not match is not looked at again, should the next page fail.
                 self.cursor = gathering.cursor().clone();
+                // Nor does it keep the stream from saying how far it came.
+                if Instant::now() >= bookmark_at {
+                    return Ok(Ready::Bookmark);
+                }
             }
             if is_last {
                 break;
             }
         }
-        let Gathered { chosen, fragment, cursor } = gathering.finish();
-        if chosen.is_empty() {
-            return Ok(None);
-        }
-        let events = self.encode(chosen).await?;
-        self.cursor = cursor;
-        Ok(Some(Content::Events { events, fragment }))
+        let gathered = gathering.finish();
+        Ok(if gathered.chosen.is_empty() { Ready::Nothing } else { Ready::Events(gathered) })
     }
 
     /// What comes behind the cursor, from the ring or else from the log; and whether its last revision may go on.
@@ -106,14 +145,23 @@ impl Stream {
         Ok(events.collect())
     }
 
+    /// Encodes as many events, at least one, as make a response together with the entries before them.
     async fn encode_with_before(&self, chosen: Vec<Candidate>) -> Result<Vec<Bytes>, Error> {
         let (shared, swarm, keys_only) = (Arc::clone(&self.shared), self.swarm.clone(), self.keys_only);
         detached(&self.shared, async move {
             let mut events = Vec::with_capacity(chosen.len());
+            let mut bytes = 0;
             for of_revision in chosen.chunk_by(|a, b| a.version.mark == b.version.mark) {
-                let befores = entries_before(&shared, &swarm, of_revision).await?;
-                for (candidate, before) in of_revision.iter().zip(befores) {
-                    events.push(shared.encode.event(&candidate.version, before.as_deref(), keys_only));
+                for candidates in of_revision.chunks(BEFORES_MAX) {
+                    let befores = entries_before(&shared, &swarm, candidates).await?;
+                    for (candidate, before) in candidates.iter().zip(befores) {
+                        let event = shared.encode.event(&candidate.version, before.as_deref(), keys_only);
+                        bytes += event.len();
+                        if !events.is_empty() && bytes > shared.settings.response_bytes_max {
+                            return Ok(events);
+                        }
+                        events.push(event);
+                    }
                 }
             }
             Ok(events)

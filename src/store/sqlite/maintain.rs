@@ -219,13 +219,15 @@ async fn remains(connection: &mut SqliteConnection, swarm_id: i64, rows_max: i64
 pub(super) async fn expiring(
     connections: &Connections,
     clock: Timestamp,
+    after: Option<&SwarmId>,
     limit: usize,
 ) -> Result<Vec<SwarmId>, Error> {
     let mut reader = connections.reader().await?;
     let names: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM heads WHERE next_expiry_us <= max(time_us, ?1) ORDER BY name LIMIT ?2",
+        "SELECT name FROM heads WHERE next_expiry_us <= max(time_us, ?1) AND name > ?2 ORDER BY name LIMIT ?3",
     )
     .bind(clock.as_micros())
+    .bind(after.map_or("", SwarmId::as_str))
     .bind(signed(limit as u64))
     .fetch_all(reader.connection())
     .await

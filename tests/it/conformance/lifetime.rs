@@ -119,13 +119,15 @@ pub async fn swarms_with_due_entries_are_found(h: &Harness) {
     h.done(&a, put_for("shared/x", "k", "v", 10)).await;
     h.done(&b, put_for("shared/x", "k", "v", 5)).await;
     h.put(&c, "shared/x", "k", "v").await;
-    let due = async |limit| h.store.expiring(h.now(), limit).await.unwrap();
+    let due = async |limit| h.store.expiring(h.now(), None, limit).await.unwrap();
     assert!(due(9).await.is_empty());
     h.advance(5);
     assert_eq!(due(9).await, std::slice::from_ref(&b));
     h.advance(5);
     assert_eq!(due(9).await, [a.clone(), b.clone()]);
-    assert_eq!(due(1).await.len(), 1);
+    assert_eq!(due(1).await, std::slice::from_ref(&a));
+    assert_eq!(h.store.expiring(h.now(), Some(&a), 9).await.unwrap(), std::slice::from_ref(&b));
+    assert!(h.store.expiring(h.now(), Some(&b), 9).await.unwrap().is_empty());
     // By swarm time: a write has seen the entry's time pass, so it stays past.
     h.put(&a, "shared/x", "other", "v").await;
     h.clock.set(h.now().minus(Duration::from_secs(9)));

@@ -71,7 +71,7 @@ pub async fn a_recreated_swarm_is_another(h: &Harness) {
     assert_eq!(h.get(&id, "shared/x", "k").await, None);
     assert!(h.log(&id, 0).await.versions.is_empty());
     h.advance(9);
-    assert!(h.store.expiring(h.now(), 9).await.unwrap().is_empty());
+    assert!(h.store.expiring(h.now(), None, 9).await.unwrap().is_empty());
     assert!(h.store.expired(&id, h.now(), 9).await.unwrap().is_empty());
     assert_eq!(h.put(&id, "shared/x", "k", "new").await.revision, Revision(1));
     while h.store.purge(h.now(), 1).await.unwrap() {}

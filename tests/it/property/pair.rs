@@ -220,7 +220,7 @@ impl Pair {
             let swarm = Swarm { head: anonymous(described.head), ..described };
             let due = store.expired(&self.swarm, now, 3).await.unwrap();
             let all_due = store.expired(&self.swarm, now, 99).await.unwrap();
-            answers.push((swarm, store.expiring(now, 9).await.unwrap(), due, all_due));
+            answers.push((swarm, store.expiring(now, None, 9).await.unwrap(), due, all_due));
         }
         let sqlite = answers.remove(1);
         same("swarm, due swarms, due entries", answers.remove(0), sqlite)

@@ -16,7 +16,7 @@ use swarmem::{
 
 use super::{
     Open,
-    faults::{BrokenBus, Losses, LossyBus},
+    faults::{BrokenBus, Happens, Losses, LossyBus},
     history::{Wanted, for_seeds, orchestrator, put},
     on_every_store,
     world::{POLL, World},
@@ -24,6 +24,7 @@ use super::{
 
 on_every_store!(
     a_failing_store_ends_no_stream,
+    an_unknown_outcome_is_found_out,
     deleting_a_swarm_ends_its_streams,
     another_history_ends_streams,
     late_messages_of_another_history_end_nothing,
@@ -66,6 +67,31 @@ async fn a_failing_store_ends_no_stream(open: Open) {
         snapshot.until(|r| r.snapshot_ends() == 1).await;
     })
     .await;
+}
+
+async fn an_unknown_outcome_is_found_out(open: Open) {
+    let mut world = World::new(open, 1).await;
+    let replica = world.replicas[0].clone();
+    replica.write(vec![put("shared/a", "1", "before")]).await;
+    let mut reader = replica.watch_all(Start::Revision(Revision(1))).await;
+    for (happens, revision) in [(Happens::Yes, Some(2)), (Happens::No, None)] {
+        *world.store.unknown.lock().unwrap() = Some(happens);
+        // Asked again and again until the store answers.
+        world.store.fails_percent.store(if happens == Happens::Yes { 50 } else { 0 }, Ordering::SeqCst);
+        let request = super::history::write(&orchestrator(), vec![put("shared/a", "1", "unheard")]);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(3600);
+        let answer = replica.coordinator.write(&orchestrator(), &world.swarm, request, deadline).await;
+        world.store.fails_percent.store(0, Ordering::SeqCst);
+        match answer {
+            Ok(written) => assert_eq!(written.outcome.taken.map(|m| m.revision.0), revision),
+            Err(Error::Unavailable) => assert_eq!(revision, None),
+            Err(other) => panic!("{happens:?}: {other:?}"),
+        }
+    }
+    replica.write(vec![put("shared/a", "1", "after")]).await;
+    world.read_log().await;
+    assert_eq!(world.newest(), 3);
+    reader.sees(&world.log).await;
 }
 
 async fn deleting_a_swarm_ends_its_streams(open: Open) {

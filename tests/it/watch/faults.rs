@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use swarmem::{
     bus::{self, Bus, Message, Subscription, local::LocalBus},
     domain::{
-        apply::Applied,
+        apply::{Applied, Loaded},
         commit::Commit,
         namespace::EntryPath,
         position::TokenKey,
@@ -22,6 +22,13 @@ use swarmem::{
 };
 
 use super::history::Rng;
+
+/// Whether a commit of which nobody heard happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happens {
+    Yes,
+    No,
+}
 
 /// A store that takes its time, fails, counts, or turns into another, as it is told.
 pub struct Faulty {
@@ -36,6 +43,8 @@ pub struct Faulty {
     pub log_reads: AtomicUsize,
     /// The next commit panics.
     pub panics: AtomicBool,
+    /// The outcome of the next commit is unknown: it happens, or does not.
+    pub unknown: Mutex<Option<Happens>>,
     /// What is behind this revision is lost; [`u64::MAX`]: nothing.
     pub lost_behind: AtomicU64,
     /// What is behind this revision was committed by somebody else; [`u64::MAX`]: nothing.
@@ -52,6 +61,7 @@ impl Faulty {
             polls: AtomicUsize::new(0),
             log_reads: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
+            unknown: Mutex::new(None),
             lost_behind: AtomicU64::new(u64::MAX),
             forked_behind: AtomicU64::new(u64::MAX),
             calls: AtomicU64::new(0),
@@ -87,6 +97,22 @@ impl Faulty {
             false => head.mark,
         };
         Ok(Head { mark: self.mark(mark), ..head })
+    }
+
+    /// What a commit came to, or would have come to.
+    async fn commit_unheard(
+        &self,
+        id: &SwarmId,
+        batch: &Batch,
+        happens: Happens,
+    ) -> Result<Applied, CommitError> {
+        let inner = self.inner();
+        if happens == Happens::Yes {
+            return inner.commit(id, batch).await;
+        }
+        let (entries, truncated, records) = Default::default();
+        let head = inner.swarm(id).await?.head;
+        Ok(batch.apply(Loaded { head, entries, truncated, records }, head.time))
     }
 
     async fn begin(&self) -> Result<Arc<dyn Store>, Error> {
@@ -151,7 +177,13 @@ impl Store for Faulty {
         if self.panics.swap(false, Ordering::SeqCst) {
             panic!("on purpose");
         }
-        pass!(self.commit(id, batch))
+        let unknown = self.unknown.lock().unwrap().take();
+        match unknown {
+            None => pass!(self.commit(id, batch)),
+            Some(happens) => {
+                Err(CommitError::Unknown(Box::new(self.commit_unheard(id, batch, happens).await?)))
+            }
+        }
     }
 
     async fn is_committed(&self, id: &SwarmId, nonce: Nonce, after: Revision) -> Result<bool, Error> {
@@ -198,8 +230,13 @@ impl Store for Faulty {
         pass!(self.purge(clock, rows_max))
     }
 
-    async fn expiring(&self, clock: Timestamp, limit: usize) -> Result<Vec<SwarmId>, Error> {
-        pass!(self.expiring(clock, limit))
+    async fn expiring(
+        &self,
+        clock: Timestamp,
+        after: Option<&SwarmId>,
+        limit: usize,
+    ) -> Result<Vec<SwarmId>, Error> {
+        pass!(self.expiring(clock, after, limit))
     }
 
     async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error> {

@@ -7,14 +7,17 @@ use swarmem::{
         Error,
         watch::{Content, Start, WatchQuery},
     },
-    domain::{access::Principal, time::Clock as _},
+    domain::{
+        access::Principal, limits::Limits, namespace::Prefix, request::Operation, swarm::Revision,
+        time::Clock as _,
+    },
 };
 
 use super::{
     Open,
     history::{Wanted, agent, for_seeds, may_read, orchestrator, put, state_after},
     on_every_store,
-    world::{Reader, World, lines},
+    world::{RESPONSE_BYTES, Reader, World, lines},
 };
 
 on_every_store!(
@@ -22,6 +25,7 @@ on_every_store!(
     promise_10_resumes_in_mid_snapshot,
     promise_10_empty_snapshots_end,
     the_entry_before_comes_with_the_event,
+    entries_before_count_for_the_size_of_a_response,
 );
 
 /// The snapshot at a revision, of what is kept of the log of a world whose clock stood still since.
@@ -139,8 +143,7 @@ async fn the_entry_before_comes_with_the_event(open: Open) {
         world.write_at_random(&mut rng, 30).await;
         let query = WatchQuery {
             before: true,
-            ..world.replicas[0]
-                .query(&Wanted::default(), Start::Revision(swarmem::domain::swarm::Revision(1)))
+            ..world.replicas[0].query(&Wanted::default(), Start::Revision(Revision(1)))
         };
         let stream = world.replicas[0].coordinator.watch(&orchestrator(), &world.swarm, query).await;
         let mut reader = Reader::of(stream.unwrap());
@@ -152,4 +155,27 @@ async fn the_entry_before_comes_with_the_event(open: Open) {
         }
     })
     .await;
+}
+
+async fn entries_before_count_for_the_size_of_a_response(open: Open) {
+    let mut world = World::new(open, 1).await;
+    let replica = world.replicas[0].clone();
+    let large = "x".repeat(RESPONSE_BYTES * 2 / 3);
+    replica.write((0..5).map(|n| put("shared/a", &n.to_string(), &large)).collect()).await;
+    // Small themselves, but not with what they delete.
+    let prefix = Prefix::parse("shared/a", &Limits::default()).unwrap();
+    replica.write(vec![Operation::DeletePrefix { prefix, limit: None }]).await;
+    world.read_log().await;
+    let start = Start::Revision(Revision(2));
+    let query = WatchQuery { before: true, ..replica.query(&Wanted::default(), start) };
+    let stream = replica.coordinator.watch(&orchestrator(), &world.swarm, query).await;
+    let mut reader = Reader::of(stream.unwrap());
+    reader.until(|r| r.events().len() == 5).await;
+    for delivery in &reader.deliveries {
+        if let Content::Events { events, .. } = &delivery.content {
+            let bytes: usize = events.iter().map(|e| e.len()).sum();
+            assert!(bytes <= RESPONSE_BYTES, "{} events of {bytes} bytes", events.len());
+        }
+    }
+    assert!(reader.events().iter().all(|e| e.len() > large.len()));
 }
