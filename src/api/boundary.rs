@@ -14,6 +14,14 @@ pub fn explain(response: Response<Body>) -> Response<Body> {
     }
 }
 
+/// What the transport says of a request that is no message, not one message, or cut off.
+const MALFORMED: [&str; 4] = [
+    "decode Protobuf",
+    "Missing request message",
+    "Unexpected EOF decoding stream",
+    "invalid compression flag",
+];
+
 /// The transport tells its errors apart only by their texts.
 fn explained(status: &Status) -> Explained {
     let text = status.message();
@@ -21,7 +29,7 @@ fn explained(status: &Status) -> Explained {
         Code::OutOfRange if text.contains("message length too large") => {
             Explained::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", text)
         }
-        Code::Internal if text.contains("decode Protobuf") => {
+        Code::Internal if MALFORMED.iter().any(|part| text.contains(part)) => {
             Explained::new(Code::InvalidArgument, "MALFORMED_MESSAGE", text)
         }
         Code::Unimplemented if text.is_empty() => {

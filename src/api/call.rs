@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::{
     Code, Request, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -11,16 +11,19 @@ use tonic::{
 
 use super::{
     Service,
-    status::{Explained, invalid},
+    status::{Explained, invalid, of},
 };
-use crate::domain::{
-    Invalid,
-    access::{Principal, Role},
-    limits::Limits,
-    namespace::AgentId,
-    position::Arguments,
-    request::{Digest, Idempotency, RequestId},
-    swarm::SwarmId,
+use crate::{
+    coordinator::Error,
+    domain::{
+        Invalid,
+        access::{Principal, Role},
+        limits::Limits,
+        namespace::AgentId,
+        position::Arguments,
+        request::{Digest, Idempotency, RequestId},
+        swarm::SwarmId,
+    },
 };
 
 const AGENT: &str = "swarmem-agent";
@@ -66,6 +69,22 @@ impl<T> Call<T> {
             }
             _ => Ok(swarm),
         }
+    }
+
+    /// Nothing is begun for a caller that has stopped waiting.
+    pub fn in_time(&self) -> Result<(), Status> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(of(Error::DeadlineExceeded)) }
+    }
+
+    /// Waits for something read, no longer than the caller does.
+    pub async fn read<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Status> {
+        self.in_time()?;
+        timeout_at(self.deadline, work).await.unwrap_or(Err(Error::DeadlineExceeded)).map_err(of)
+    }
+
+    /// Waits for a change that is made whether anybody waits or not.
+    pub async fn change<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Status> {
+        timeout_at(self.deadline, work).await.unwrap_or(Err(Error::OutcomeUnknown)).map_err(of)
     }
 }
 

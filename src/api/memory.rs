@@ -52,7 +52,7 @@ impl Service {
         let written =
             self.coordinator.write(&call.caller, swarm, request, call.deadline).await.map_err(of)?;
         let effects = written.outcome.effects.clone();
-        let effects = self.coordinator.recall_effects(swarm, effects).await.map_err(of)?;
+        let effects = call.change(self.coordinator.recall_effects(swarm, effects)).await?;
         let results = convert::results(&written, &effects).into_iter().filter_map(|r| r.result).collect();
         Ok((written, results))
     }
@@ -102,8 +102,8 @@ impl MemoryService for Service {
         let limits = self.coordinator.limits();
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
-        let read =
-            self.coordinator.entries(&call.caller, &swarm, vec![path], consistency).await.map_err(of)?;
+        let read = self.coordinator.entries(&call.caller, &swarm, vec![path], consistency);
+        let read = call.read(read).await?;
         let Some(version) = read.value.into_iter().next().flatten() else {
             return Err(of(Error::EntryNotFound));
         };
@@ -122,7 +122,7 @@ impl MemoryService for Service {
         };
         let paths = call.message.entries.iter().enumerate().map(path).collect::<Result<_, _>>()?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
-        let read = self.coordinator.entries(&call.caller, &swarm, paths, consistency).await.map_err(of)?;
+        let read = call.read(self.coordinator.entries(&call.caller, &swarm, paths, consistency)).await?;
         let result =
             |found: Option<_>| v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) };
         Ok(Response::new(v1::BatchGetResponse {
@@ -214,7 +214,7 @@ impl MemoryService for Service {
             consistency: parse::consistency(call.message.consistency.take()).map_err(invalid)?,
             arguments,
         };
-        let read = self.coordinator.list(&call.caller, &swarm, query).await.map_err(of)?;
+        let read = call.read(self.coordinator.list(&call.caller, &swarm, query)).await?;
         Ok(Response::new(v1::ListResponse {
             entries: read.value.entries.iter().map(|v| encode::entry(v, view == View::Keys)).collect(),
             next_page_token: read.value.next_page_token.unwrap_or_default(),
@@ -233,9 +233,8 @@ impl MemoryService for Service {
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
         let arguments = arguments("History", &call.message);
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
-        let page =
-            self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments).await;
-        let page = page.map_err(of)?;
+        let page = self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments);
+        let page = call.read(page).await?;
         Ok(Response::new(v1::HistoryResponse {
             versions: page.versions.iter().map(|v| encode::event(v, None, false)).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
@@ -266,7 +265,7 @@ impl MemoryService for Service {
         let suffix = Suffix::parse(&call.message.suffix, limits).map_err(invalid)?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
         let query = NamespaceQuery { prefix, suffix, depth, page_size, page_token, consistency, arguments };
-        let read = self.coordinator.namespaces(&call.caller, &swarm, query).await.map_err(of)?;
+        let read = call.read(self.coordinator.namespaces(&call.caller, &swarm, query)).await?;
         let summary = |(namespace, entries)| v1::NamespaceSummary { namespace, entries };
         Ok(Response::new(v1::ListNamespacesResponse {
             namespaces: read.value.namespaces.into_iter().map(summary).collect(),

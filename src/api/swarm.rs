@@ -2,11 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    Service, encode,
-    parse::{self},
-    status::{invalid, of},
-};
+use super::{Service, encode, parse, status::invalid};
 use crate::{
     domain::{
         Invalid,
@@ -37,7 +33,8 @@ impl SwarmService for Service {
         let id = call.swarm(&call.message.swarm)?;
         let retention = call.message.retention.take();
         let retention = parse::retention(retention, self.coordinator.default_retention()).map_err(invalid)?;
-        let swarm = self.coordinator.create_swarm(&call.caller, &id, retention).await.map_err(of)?;
+        call.in_time()?;
+        let swarm = call.change(self.coordinator.create_swarm(&call.caller, &id, retention)).await?;
         let token = self.swarm_token(&swarm);
         Ok(Response::new(v1::CreateSwarmResponse { swarm: Some(encode::swarm(&swarm)), token }))
     }
@@ -45,13 +42,14 @@ impl SwarmService for Service {
     async fn get_swarm(&self, request: Request<v1::GetSwarmRequest>) -> Answer<v1::GetSwarmResponse> {
         let call = self.call(request)?;
         let id = call.swarm(&call.message.swarm)?;
-        let swarm = self.coordinator.swarm(&id).await.map_err(of)?;
+        let swarm = call.read(self.coordinator.swarm(&id)).await?;
         let token = self.swarm_token(&swarm);
         Ok(Response::new(v1::GetSwarmResponse { swarm: Some(encode::swarm(&swarm)), token }))
     }
 
     async fn list_swarms(&self, request: Request<v1::ListSwarmsRequest>) -> Answer<v1::ListSwarmsResponse> {
-        let message = self.call(request)?.message;
+        let call = self.call(request)?;
+        let message = &call.message;
         let size = parse::page_size(message.page_size, self.coordinator.limits()).map_err(invalid)?;
         let (tokens, all) = (self.coordinator.tokens(), SwarmId::trusted(ALL));
         let after = match message.page_token.as_str() {
@@ -66,7 +64,7 @@ impl SwarmService for Service {
                 }
             },
         };
-        let mut swarms = self.coordinator.list_swarms(after, size + 1).await.map_err(of)?;
+        let mut swarms = call.read(self.coordinator.list_swarms(after, size + 1)).await?;
         let more = swarms.len() > size;
         swarms.truncate(size);
         let next = swarms.last().filter(|_| more).map(|last| {
@@ -86,7 +84,8 @@ impl SwarmService for Service {
     ) -> Answer<v1::DeleteSwarmResponse> {
         let call = self.call(request)?;
         let id = call.swarm(&call.message.swarm)?;
-        self.coordinator.delete_swarm(&call.caller, &id).await.map_err(of)?;
+        call.in_time()?;
+        call.change(self.coordinator.delete_swarm(&call.caller, &id)).await?;
         Ok(Response::new(v1::DeleteSwarmResponse {}))
     }
 }

@@ -43,7 +43,7 @@ impl WatchService for Service {
             bookmark_interval,
             arguments,
         };
-        let stream = self.coordinator.watch(&call.caller, &swarm, query).await.map_err(of)?;
+        let stream = call.read(self.coordinator.watch(&call.caller, &swarm, query)).await?;
         let responses = stream::unfold(stream, async |mut stream| {
             let next = stream.next().await?;
             Some((next.map(response).map_err(of), stream))

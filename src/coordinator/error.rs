@@ -76,7 +76,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The time given was not enough; nothing was done.
-    #[error("the deadline passed before the request was begun")]
+    #[error("the deadline passed; nothing was done")]
     DeadlineExceeded,
     /// The transport accepted nothing for too long while there was something to send.
     #[error("the reader was too slow")]

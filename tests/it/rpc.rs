@@ -2,6 +2,7 @@
 //! coordinator, nothing of what is behind it.
 
 mod bad_input;
+mod boundary;
 mod harness;
 mod idempotency;
 mod identity;
