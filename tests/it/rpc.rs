@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod boundary;
+mod fuzz;
 mod harness;
 mod idempotency;
 mod identity;
