@@ -18,6 +18,11 @@ use crate::{
     store::{self, At, PageLimit, Scan},
 };
 
+/// What one answer may hold, about: the most that gRPC clients take unless they are told otherwise.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// Entries that are read by name in one go; in between it is seen whether they still fit into one answer.
+const ENTRIES_AT_ONCE: usize = 64;
+
 /// How fresh a read must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
@@ -145,7 +150,7 @@ impl Coordinator {
     /// Reads entries at one state, in the order asked for.
     ///
     /// # Errors
-    /// Of tokens and revisions; what the caller may not see is simply not there.
+    /// Of tokens and revisions; [`Error::AnswerTooLarge`] past 4 MiB. What the caller may not see is simply not there.
     pub async fn entries(
         &self,
         caller: &Principal,
@@ -156,15 +161,32 @@ impl Coordinator {
         let (shared, swarm, scope) = (Arc::clone(&self.shared), swarm.clone(), caller.readable());
         detached(&self.shared, async move {
             let snapshot = begin(&shared, &swarm, &consistency).await?;
-            let store::Entries { head, mut versions } =
-                shared.store.entries(&swarm, &paths, snapshot.at).await?;
-            for version in &mut versions {
-                *version = version
-                    .take()
-                    .filter(|v| scope.covers(&v.path.namespace) && snapshot.shows(&shared, &head, v));
+            let mut position = None;
+            let (mut value, mut bytes) = (Vec::with_capacity(paths.len()), 0);
+            for some in paths.chunks(ENTRIES_AT_ONCE) {
+                let at = position.as_ref().map_or(snapshot.at, |p: &Position| At::Revision(p.mark.revision));
+                let store::Entries { head, versions } = shared.store.entries(&swarm, some, at).await?;
+                if position.is_none() {
+                    position = Some(position_at(&shared, &swarm, &head, snapshot).await?);
+                }
+                let shown =
+                    |v: &Arc<Version>| scope.covers(&v.path.namespace) && snapshot.shows(&shared, &head, v);
+                for version in versions {
+                    let version = version.filter(shown);
+                    bytes += version.as_deref().map_or(0, Version::weight);
+                    value.push(version);
+                }
+                if bytes > ANSWER_BYTES_MAX {
+                    return Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX });
+                }
             }
-            let position = position_at(&shared, &swarm, &head, snapshot).await?;
-            Ok(Read { value: versions, position })
+            let position = match position {
+                Some(position) => position,
+                None => {
+                    position_at(&shared, &swarm, &shared.store.swarm(&swarm).await?.head, snapshot).await?
+                }
+            };
+            Ok(Read { value, position })
         })
         .await
     }
