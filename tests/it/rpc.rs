@@ -11,6 +11,7 @@ mod limits;
 mod listing;
 mod reading;
 mod swarms;
+mod tokens;
 mod transactions;
 mod watching;
 mod writing;
