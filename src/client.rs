@@ -41,7 +41,8 @@ use tonic::{
 };
 use tonic_health::pb::health_client::HealthClient;
 
-pub use tonic::Code;
+pub use tonic::{Code, Status};
+pub use tonic_health::pb::health_check_response::ServingStatus;
 
 pub use self::{
     endpoint::{Endpoint, PORT_DEFAULT, ParseError},

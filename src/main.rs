@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use swarmem::{
     app::{self, App},
     cli::{self, BackupArgs, Cli, Command, ConfigCommand, DemoArgs, Format, RestoreArgs, ServeArgs},
-    client::Endpoint,
     config::{self, Config},
     lifecycle::Lifecycle,
 };
@@ -84,10 +83,9 @@ async fn demo(args: &DemoArgs, format: Format) -> anyhow::Result<u8> {
     lifecycle.on_signals().context("could not listen for signals")?;
     let app = App::bind(&config, lifecycle.clone()).await?;
     let address = app.address().context("the demo has no address")?;
-    let endpoint: Endpoint = address.to_string().parse().context("the demo's own address")?;
     let server = tokio::spawn(app.run());
     let report = tokio::select! {
-        report = cli::demo::run(args, endpoint, &config.store.path) => report,
+        report = cli::demo::run(args, address.into(), &config.store.path) => report,
         () = lifecycle.soft.cancelled() => Err(cli::Error::Failed("interrupted".into())),
     };
     lifecycle.soft.cancel();

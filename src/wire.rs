@@ -1,6 +1,7 @@
 //! The generated protocol, and the one message written by hand. Knows nothing of what the messages mean.
 
 use bytes::Bytes;
+pub use prost_types::{Duration, Timestamp};
 
 /// The public protocol, `swarmem.v1`.
 #[expect(clippy::all, clippy::allow_attributes, reason = "generated")]

@@ -7,9 +7,10 @@ CREATE TABLE settings (
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The secret of the tokens, drawn once; and a counter that settles unknown outcomes.
+-- The secret of the tokens, drawn once.
 INSERT INTO settings (name, value) VALUES ('token_key', randomblob(32));
 
+-- One counter. Writing it settles an outcome that was unknown: what a failed commit left in the log is overwritten.
 CREATE TABLE settlements (
     id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     settled INTEGER NOT NULL

@@ -110,7 +110,7 @@ async fn found_swarm(endpoint: &Endpoint) -> Result<(Client, u64), Error> {
         let client = client.in_swarm(name);
         match client.create_swarm(None).await {
             Ok(created) => return Ok((client, created.swarm.unwrap_or_default().revision + 1)),
-            Err(error) if error.code() == tonic::Code::AlreadyExists => {}
+            Err(error) if error.code() == crate::client::Code::AlreadyExists => {}
             Err(error) => return Err(Error::from(error)),
         }
     }

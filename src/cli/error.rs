@@ -188,8 +188,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::client::Status;
     use clap::Parser as _;
-    use tonic::Status;
 
     use super::*;
 

@@ -2,10 +2,9 @@
 //! either.
 
 use clap::{Args, ValueEnum};
-use prost_types::Timestamp;
 
 use super::value::{self, Condition};
-use crate::wire::v1;
+use crate::wire::{Timestamp, v1};
 
 /// Which entries are meant. All conditions must hold.
 #[derive(Args, Clone, Debug, Default)]

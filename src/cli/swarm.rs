@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde::Serialize;
-use tonic::Code;
-use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
     Error, Format, Global, confirm,
@@ -13,7 +11,10 @@ use super::{
     value,
     view::{SwarmView, seconds_of},
 };
-use crate::wire::v1;
+use crate::{
+    client::{Code, ServingStatus},
+    wire::v1,
+};
 
 const PAGE_SIZE: u32 = 1_000;
 
@@ -67,7 +68,7 @@ pub(super) async fn run(global: &Global, command: SwarmCommand, output: &mut Out
     let client = global.connect().await?;
     match command {
         SwarmCommand::Create { name, keep_for, keep_revisions } => {
-            let age = keep_for.map(prost_types::Duration::try_from).transpose();
+            let age = keep_for.map(crate::wire::Duration::try_from).transpose();
             let age = age.map_err(|_| Error::Input("--keep-for is too long".to_owned()))?;
             let retention = v1::Retention { age, revisions: keep_revisions };
             let retention = Some(retention).filter(|retention| *retention != v1::Retention::default());

@@ -1,15 +1,15 @@
 //! Values as a user writes them on the command line, turned into what the protocol wants. Knows nothing of
 //! commands.
 
-use std::{
-    str::FromStr,
-    time::{Duration, SystemTime},
-};
+use std::{str::FromStr, time::Duration};
 
-use prost_types::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::wire::v1::{AttributeCondition, attribute_condition::Operator};
+use crate::{
+    domain::time::{self as domain, Clock as _, SystemClock},
+    wire::Timestamp,
+};
 
 /// Reads a duration such as `90s`, `1h 30m` or `250ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -18,13 +18,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads a time: RFC 3339, or a duration back from now.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    time_before(text, SystemTime::now())
+    time_before(text, SystemClock.now())
 }
 
-fn time_before(text: &str, now: SystemTime) -> Result<Timestamp, String> {
+fn time_before(text: &str, now: domain::Timestamp) -> Result<Timestamp, String> {
     if let Ok(back) = humantime::parse_duration(text) {
-        let time = now.checked_sub(back).ok_or("is before time began")?;
-        return Ok(Timestamp::from(time));
+        let micros = now.minus(back).as_micros();
+        let mut time = Timestamp { seconds: micros.div_euclid(1_000_000), nanos: 0 };
+        time.nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or_default();
+        return Ok(time);
     }
     text.parse().map_err(|_| {
         "not a time; write it as 2026-11-02T10:00:00Z, or as a duration back from now such as 15m".to_owned()
@@ -178,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_duration_counts_back_from_now() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let now = domain::Timestamp::from_micros(1_000_000_000);
         assert_eq!(time_before("1m 40s", now), Ok(Timestamp { seconds: 900, nanos: 0 }));
         assert!(time_before("soon", now).is_err());
     }

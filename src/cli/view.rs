@@ -1,11 +1,10 @@
 //! The protocol's messages as people and machines read them: names instead of numbers, times in RFC 3339,
 //! attributes as JSON. Knows nothing of where they are printed.
 
-use prost_types::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::wire::v1;
+use crate::wire::{Timestamp, v1};
 
 /// An entry as JSON.
 #[derive(Serialize)]

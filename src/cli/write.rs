@@ -138,7 +138,7 @@ fn operation(args: PutArgs) -> Result<v1::PutOperation, Error> {
         Some(etag) => Some(Condition::Etag(etag)),
         None => args.if_absent.then_some(Condition::Absent(true)),
     };
-    let ttl = args.ttl.map(prost_types::Duration::try_from).transpose();
+    let ttl = args.ttl.map(crate::wire::Duration::try_from).transpose();
     let ttl =
         ttl.map_err(|_| Error::Input("--ttl is too long; leave it out for an entry that stays".into()))?;
     Ok(v1::PutOperation {

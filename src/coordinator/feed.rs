@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -88,8 +88,8 @@ impl Feed {
         match offer {
             Offer::Appended => self.moved(commit.last),
             Offer::Known => {}
-            Offer::Gap => self.gap.notify_one(),
-            Offer::Diverged => self.end(Error::IncarnationChanged),
+            // A message may be late and of a history that is over: the log tells whether it is this one or ours.
+            Offer::Gap | Offer::Diverged => self.gap.notify_one(),
         }
     }
 
@@ -102,6 +102,16 @@ impl Feed {
     ) -> Option<Vec<Arc<Recent>>> {
         let ring = self.ring();
         ring.as_ref().filter(|ring| ring.incarnation() == incarnation)?.after(revision, bytes_max)
+    }
+
+    /// Since when there is something behind `revision`.
+    pub fn pending_since(&self, revision: Revision) -> Option<Instant> {
+        self.ring().as_ref()?.pending_since(revision)
+    }
+
+    /// Whether this feed follows another history than that one, as far as it knows.
+    pub fn follows_another(&self, incarnation: Incarnation) -> bool {
+        self.ring().as_ref().is_some_and(|ring| ring.incarnation() != incarnation)
     }
 
     /// Compares with the store's head, which was read after `before`, the feed's own stand, was taken.
@@ -150,8 +160,17 @@ impl Feed {
         });
     }
 
+    /// Starts the ring over at a head that was read from the store, unless it came further in the meantime: streams
+    /// are not woken twice for the same revision.
     fn restart(&self, shared: &Shared, head: &Head) {
-        *self.ring() = Some(Ring::new(shared.settings.ring, head));
+        let mut ring = self.ring();
+        let is_ahead = |ring: &Ring| {
+            ring.incarnation() == head.incarnation && ring.head().revision >= head.mark.revision
+        };
+        if !ring.as_ref().is_some_and(is_ahead) {
+            *ring = Some(Ring::new(shared.settings.ring, shared.settings.slow_consumer, head));
+        }
+        drop(ring);
         self.moved(head.mark);
     }
 }
@@ -195,7 +214,7 @@ async fn follow(shared: &Arc<Shared>, feed: &Arc<Feed>) {
         }
         tokio::select! {
             () = feed.gap.notified() => {}
-            () = listen(feed, &mut subscription) => {}
+            () = listen(shared, feed, &mut subscription) => {}
             _ = stand.wait_for(|stand| matches!(stand, Stand::Ended(_))) => {}
             () = sleep(shared.settings.feed_idle) => {}
         }
@@ -219,7 +238,7 @@ async fn subscribe(shared: &Shared, feed: &Feed) -> Option<Box<dyn Subscription>
 }
 
 /// Takes in what the bus says; returns when something may be missing.
-async fn listen(feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
+async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
     loop {
         let Some(open) = subscription else { return std::future::pending().await };
         match open.next().await {
@@ -227,6 +246,8 @@ async fn listen(feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
             Message::Gap => return,
             Message::Closed => {
                 *subscription = None;
+                // A bus that closes at once is not asked all the time.
+                sleep(shared.settings.retry_pause).await;
                 return;
             }
         }

@@ -80,8 +80,8 @@ pub(super) async fn submit(
     enqueue(shared, swarm, pending)?;
     match timeout_at(deadline, answer).await {
         Ok(Ok(result)) => result,
-        // The lane's task went away in the middle of a commit: only a hard shutdown does that.
-        Ok(Err(_)) => Err(if ticket.withdraw() { Error::Draining } else { Error::OutcomeUnknown }),
+        // The lane's task went away: only a hard shutdown does that, or a panic.
+        Ok(Err(_)) => Err(if ticket.withdraw() { Error::Unavailable } else { Error::OutcomeUnknown }),
         Err(_) => Err(if ticket.withdraw() { Error::DeadlineExceeded } else { Error::OutcomeUnknown }),
     }
 }
@@ -123,16 +123,34 @@ fn forget(shared: &Shared, lane: &Arc<Lane>) {
     shared.lanes.remove_if(&lane.swarm, |_, current| Arc::ptr_eq(current, lane));
 }
 
+/// Closes the lane however its task ends, so that no request waits in a lane that nobody serves.
+struct Close {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+}
+
+impl Drop for Close {
+    fn drop(&mut self) {
+        forget(&self.shared, &self.lane);
+        let mut state = self.lane.state();
+        state.closed = true;
+        // Those who wait learn that nothing was begun.
+        let waiting = state.queue.clear();
+        drop(state);
+        drop(waiting);
+    }
+}
+
 async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
+    let _close = Close { shared: Arc::clone(&shared), lane: Arc::clone(&lane) };
     loop {
         let batch = lane.state().queue.take(Instant::now());
         if !batch.is_empty() {
             commit(&shared, &lane.swarm, batch).await;
         } else if wait(&shared, &lane).await == Next::End {
-            break;
+            return;
         }
     }
-    forget(&shared, &lane);
 }
 
 #[derive(PartialEq, Eq)]

@@ -68,7 +68,8 @@ fn report(work: &str, result: Result<(), Error>) {
 
 async fn expire_due(shared: &Arc<Shared>) -> Result<(), Error> {
     for swarm in shared.store.expiring(shared.clock.now(), SWARMS_PAGE).await? {
-        expire_swarm(shared, &swarm).await?;
+        // One swarm's failure is not another's.
+        report("expiry", expire_swarm(shared, &swarm).await);
     }
     Ok(())
 }
@@ -78,7 +79,8 @@ async fn compact_all(shared: &Shared) -> Result<(), Error> {
     loop {
         let page = shared.store.list_swarms(after.as_ref(), SWARMS_PAGE).await?;
         for swarm in &page {
-            compact_swarm(shared, swarm).await?;
+            // One swarm's failure is not another's.
+            report("compaction", compact_swarm(shared, swarm).await);
         }
         match page.into_iter().nth(SWARMS_PAGE - 1) {
             Some(last) => after = Some(last.id),

@@ -121,6 +121,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Empties the queue, and gives back what waited.
+    pub fn clear(&mut self) -> Vec<Pending> {
+        self.turn.clear();
+        self.total = Load::default();
+        self.agents.drain().flat_map(|(_, waiting)| waiting.requests).collect()
+    }
+
     /// Takes the next batch, one request of each agent in turn. What nobody waits for any more, or what is past its
     /// deadline, is dropped.
     pub fn take(&mut self, now: Instant) -> Vec<Pending> {

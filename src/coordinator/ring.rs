@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -60,9 +61,18 @@ pub(super) enum Offer {
     Diverged,
 }
 
+/// How finely it is remembered when what is no longer in the ring arrived: in so many steps of the horizon.
+const ARRIVALS_PER_HORIZON: u32 = 16;
+
 /// Consecutive commits up to a head.
 pub(super) struct Ring {
     limits: RingLimits,
+    /// How far back it matters when something arrived.
+    horizon: Duration,
+    /// By when the ring had come to which revision; a few, oldest first.
+    arrivals: VecDeque<(Revision, Instant)>,
+    /// When it came to its head.
+    moved: Instant,
     incarnation: Incarnation,
     /// The head before the first commit.
     start: Mark,
@@ -73,9 +83,13 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub fn new(limits: RingLimits, head: &Head) -> Self {
+    /// `horizon`: how far back [`Ring::pending_since`] must tell times apart.
+    pub fn new(limits: RingLimits, horizon: Duration, head: &Head) -> Self {
         Self {
             limits,
+            horizon,
+            arrivals: VecDeque::from([(head.mark.revision, Instant::now())]),
+            moved: Instant::now(),
             incarnation: head.incarnation,
             start: head.mark,
             head: head.mark,
@@ -114,6 +128,8 @@ impl Ring {
         self.events += commit.versions.len();
         self.bytes += recent.bytes();
         self.head = commit.last;
+        self.moved = recent.arrived;
+        self.note_arrival(recent.arrived);
         self.commits.push_back(Arc::new(recent));
         self.shrink();
         Offer::Appended
@@ -133,6 +149,29 @@ impl Ring {
             room
         });
         Some(wanted.cloned().collect())
+    }
+
+    /// Since when there is something behind `revision`. Where that is not in the ring any more, perhaps a little later
+    /// than in truth, and of what lies beyond the horizon only that it does.
+    pub fn pending_since(&self, revision: Revision) -> Option<Instant> {
+        if revision < self.start.revision {
+            let noted = self.arrivals.iter().find(|(reached, _)| *reached > revision).map(|(_, at)| *at);
+            return noted.or(Some(self.moved));
+        }
+        let next = self.commits.partition_point(|r| r.commit.last.revision <= revision);
+        self.commits.get(next).map(|recent| recent.arrived)
+    }
+
+    fn note_arrival(&mut self, now: Instant) {
+        let newest = self.arrivals.back().map(|(_, at)| *at);
+        if newest.is_some_and(|at| now - at < self.horizon / ARRIVALS_PER_HORIZON) {
+            return;
+        }
+        self.arrivals.push_back((self.head.revision, now));
+        // One beyond the horizon is enough.
+        while self.arrivals.get(1).is_some_and(|(_, at)| now - *at > self.horizon) {
+            self.arrivals.pop_front();
+        }
     }
 
     fn shrink(&mut self) {
@@ -169,6 +208,8 @@ mod tests {
         (applied.head, Arc::new(applied.commit.unwrap()))
     }
 
+    const HORIZON: Duration = Duration::from_secs(160);
+
     fn limits(events_max: usize) -> RingLimits {
         RingLimits { events_max, bytes_max: usize::MAX }
     }
@@ -180,14 +221,14 @@ mod tests {
         let (two, second) = put(one, 2);
         let (_, third) = put(two, 3);
         let (_, other_second) = put(one, 9);
-        let mut ring = Ring::new(limits(10), &start);
+        let mut ring = Ring::new(limits(10), HORIZON, &start);
         assert_eq!(ring.offer(&second), Offer::Gap);
         assert_eq!(ring.offer(&first), Offer::Appended);
         assert_eq!(ring.offer(&first), Offer::Known);
         assert_eq!(ring.offer(&second), Offer::Appended);
         assert_eq!(ring.offer(&first), Offer::Known);
         assert_eq!(ring.offer(&other_second), Offer::Diverged);
-        let mut other = Ring::new(limits(10), &start);
+        let mut other = Ring::new(limits(10), HORIZON, &start);
         assert_eq!(other.offer(&first), Offer::Appended);
         assert_eq!(other.offer(&other_second), Offer::Appended);
         assert_eq!(other.offer(&third), Offer::Diverged);
@@ -198,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn old_commits_make_room() {
         let mut head = Head::new(Incarnation::default(), Nonce([0; 16]), Timestamp::default());
-        let mut ring = Ring::new(limits(3), &head);
+        let mut ring = Ring::new(limits(3), HORIZON, &head);
         for n in 1..=5 {
             let (next, commit) = put(head, n);
             ring.offer(&commit);
@@ -212,5 +253,25 @@ mod tests {
         assert_eq!(revisions(2), Some(vec![3, 4, 5]));
         assert_eq!(revisions(4), Some(vec![5]));
         assert_eq!(revisions(5), Some(vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_remembered_since_when_something_is_pending() {
+        let mut head = Head::new(Incarnation::default(), Nonce([0; 16]), Timestamp::default());
+        let mut ring = Ring::new(limits(1), HORIZON, &head);
+        let begun = Instant::now();
+        // One every second; the ring holds one, and every tenth arrival is noted.
+        for _ in 1..=400 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let (next, commit) = put(head, 1);
+            ring.offer(&commit);
+            head = next;
+        }
+        let since = |revision| ring.pending_since(Revision(revision)).map(|at| (at - begun).as_secs());
+        assert_eq!((since(400), since(399)), (None, Some(400)));
+        assert_eq!((since(398), since(390), since(389)), (Some(400), Some(400), Some(390)));
+        assert_eq!((since(300), since(299)), (Some(310), Some(300)));
+        assert!(since(1).is_some_and(|at| at < 400 - HORIZON.as_secs()));
+        assert!(ring.arrivals.len() <= 18);
     }
 }

@@ -2,6 +2,7 @@
 //! transport asks. Knows nothing of the transport.
 
 mod cursor;
+mod gather;
 mod select;
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     sync::watch::Receiver,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use self::cursor::{Cursor, Phase};
@@ -124,13 +125,20 @@ impl Coordinator {
         if self.shared.lifecycle.soft.is_cancelled() {
             return Err(Error::Draining);
         }
-        // Interest before the start is read: what is committed from now on is in the ring.
-        let feed = feed::attach(&self.shared, swarm);
+        let (feed, mut cursor) = loop {
+            // Interest before the start is read: what is committed from now on is in the ring.
+            let feed = feed::attach(&self.shared, swarm);
+            let (shared, id, start, arguments) =
+                (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
+            let cursor =
+                detached(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
+            if !feed.follows_another(cursor.incarnation) {
+                break (feed, cursor);
+            }
+            // The swarm was made anew, and the feed has not heard of it: it must not end this stream when it does.
+            self.check_feed(swarm, &feed).await?;
+        };
         let stand = feed.subscribe();
-        let (shared, id, start, arguments) =
-            (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
-        let mut cursor =
-            detached(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
         // Tells the watcher that the stream stands, and from where.
         cursor.owes_bookmark = cursor.phase == Phase::Events;
         let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
@@ -142,12 +150,21 @@ impl Coordinator {
             filter: Filter { prefixes, ..query.filter },
             before: query.before,
             keys_only: query.keys_only,
-            arguments,
+            arguments: query.arguments,
             bookmark_interval: query.bookmark_interval.unwrap_or(self.shared.settings.bookmark_interval),
             cursor,
             delivered: Instant::now(),
             last_words: None,
         })
+    }
+
+    /// Compares a feed with the head, as the poll does.
+    async fn check_feed(&self, swarm: &SwarmId, feed: &Interest) -> Result<(), Error> {
+        let stand = feed.subscribe().borrow().clone();
+        let (store, id) = (Arc::clone(&self.shared.store), swarm.clone());
+        let heads = detached(&self.shared, async move { Ok(store.heads(&[id]).await?) }).await?;
+        feed.compare(&stand, heads.into_iter().next().flatten().as_ref());
+        Ok(())
     }
 }
 
@@ -169,7 +186,8 @@ async fn resolve(
             }
             let first = first_revision_since(&*shared.store, swarm, &head, *time).await?;
             // What is compacted may have been as late as the first that is kept: rather refuse than skip it.
-            if head.floor.revision > Revision::ZERO && first == head.floor.revision.next() {
+            let may_be_compacted = *time <= head.time && first == head.floor.revision.next();
+            if head.floor.revision > Revision::ZERO && may_be_compacted {
                 return Err(Error::Compacted { floor: head.floor.revision });
             }
             before(shared, swarm, first).await
@@ -208,8 +226,7 @@ async fn before(shared: &Shared, swarm: &SwarmId, revision: Revision) -> Result<
 }
 
 impl Stream {
-    /// The next response, or what ended the stream; none after that. Not cancel-safe: a stream whose call was dropped
-    /// is to be dropped too.
+    /// The next response, or what ended the stream; none after that. Cancel-safe: a dropped call loses nothing.
     pub async fn next(&mut self) -> Option<Result<Delivery, Error>> {
         if self.cursor.phase == Phase::Over {
             return None;
@@ -237,9 +254,13 @@ impl Stream {
             if std::mem::take(&mut self.cursor.owes_bookmark) {
                 return Ok(self.deliver(Content::Bookmark));
             }
-            if let Some(content) = self.take_ready(&stand).await? {
-                return Ok(self.deliver(content));
-            }
+            let store_failed = match self.take_ready(&stand).await {
+                Ok(Some(content)) => return Ok(self.deliver(content)),
+                Ok(None) => false,
+                // Nothing was taken, so nothing is lost: the stream stays open and tries again.
+                Err(Error::Unavailable) => true,
+                Err(error) => return Err(error),
+            };
             if self.shared.lifecycle.soft.is_cancelled() {
                 self.last_words = Some(Error::Draining);
                 return Ok(self.deliver(Content::Bookmark));
@@ -250,6 +271,7 @@ impl Stream {
                     changed.map_err(|_| Error::Draining)?;
                 }
                 () = sleep_until(bookmark_at) => self.cursor.owes_bookmark = true,
+                () = sleep(self.shared.settings.retry_pause), if store_failed => {}
                 () = self.shared.lifecycle.soft.cancelled() => {}
             }
         }
@@ -280,7 +302,10 @@ impl Stream {
             return Ok(());
         }
         let pending_since = match self.cursor.phase {
-            Phase::Events => self.pending_since(),
+            Phase::Events if self.cursor.inside.is_none() => {
+                self.feed.pending_since(self.cursor.mark.revision)
+            }
+            // The rest of a snapshot, or of a revision.
             _ => Some(self.delivered),
         };
         match pending_since {
@@ -288,15 +313,6 @@ impl Stream {
                 Err(Error::SlowConsumer)
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Since when there is something behind the cursor.
-    fn pending_since(&self) -> Option<Instant> {
-        match self.feed.recent(self.cursor.incarnation, self.cursor.mark.revision, 1) {
-            Some(recent) => recent.first().map(|r| r.arrived),
-            // Below the ring: for long.
-            None => Some(self.delivered),
         }
     }
 }

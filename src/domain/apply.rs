@@ -155,12 +155,8 @@ pub fn apply(
     let answers = requests.iter().map(|request| answer(&mut state, request, limits)).collect();
     let expiries = state.expiry_moves();
     let State { head, versions, new_records, .. } = state;
-    let commit = (!versions.is_empty()).then(|| Commit {
-        incarnation: head.incarnation,
-        prev,
-        last: head.mark,
-        versions,
-    });
+    let changed = !versions.is_empty();
+    let commit = changed.then_some(Commit { incarnation: head.incarnation, prev, last: head.mark, versions });
     Applied { head, commit, records: new_records, expiries, answers }
 }
 

@@ -357,7 +357,7 @@ impl Footprint {
             for compare in &request.compares {
                 match &compare.target {
                     Target::Entry(path) => footprint.entry(path, matches!(compare.test, Test::Content(..))),
-                    Target::Below(prefix) => footprint.prefix(prefix, limits.delete_prefix_max),
+                    Target::Below(prefix) => footprint.prefix(prefix, None, limits),
                 }
             }
             for operation in request.success.iter().chain(&request.failure) {
@@ -369,7 +369,7 @@ impl Footprint {
                     Operation::Get { path } => footprint.entry(path, true),
                     Operation::Expire { path } => footprint.entry(path, false),
                     Operation::DeletePrefix { prefix, limit } => {
-                        footprint.prefix(prefix, limit.unwrap_or(limits.delete_prefix_max));
+                        footprint.prefix(prefix, *limit, limits);
                     }
                 }
             }
@@ -384,9 +384,11 @@ impl Footprint {
         }
     }
 
-    /// One more than is asked for, to see whether there are more.
-    fn prefix(&mut self, prefix: &Prefix, limit: usize) {
+    /// As many as are asked for, and never more than one request may touch: the store says whether there are more.
+    fn prefix(&mut self, prefix: &Prefix, limit: Option<usize>, limits: &Limits) {
+        let max = limits.delete_prefix_max.max(1);
+        let limit = limit.map_or(max, |limit| limit.clamp(1, max));
         let most = self.prefixes.entry(prefix.clone()).or_default();
-        *most = (*most).max(limit.saturating_add(1));
+        *most = limit.max(*most);
     }
 }

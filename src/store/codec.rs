@@ -11,7 +11,6 @@ use crate::domain::{
     time::Timestamp,
 };
 
-#[expect(clippy::all, clippy::allow_attributes, reason = "generated")]
 mod v1 {
     tonic::include_proto!("swarmem.store.v1");
 }
@@ -26,7 +25,6 @@ pub fn encode_meta(author: &AgentId, body: &Body) -> Vec<u8> {
         kind: kind_number(body.kind),
         attributes: body.attributes.as_str().into(),
         tags: body.tags.iter().map(Into::into).collect(),
-        #[expect(clippy::float_cmp, reason = "the default itself is left out, nothing near it")]
         importance: (body.importance != IMPORTANCE_DEFAULT).then_some(body.importance),
         author: author.as_str().into(),
         source: body.source.to_string(),

@@ -122,7 +122,7 @@ impl State {
         let mut truncated = HashMap::new();
         for (prefix, &limit) in &footprint.prefixes {
             let mut below = self.below(prefix);
-            let loaded: Vec<_> = below.by_ref().take(limit).map(|v| without_content(v)).collect();
+            let loaded: Vec<_> = below.by_ref().take(limit).map(without_content).collect();
             if let (Some(last), Some(_)) = (loaded.last(), below.next()) {
                 truncated.insert(prefix.clone(), last.path.clone());
             }
@@ -299,6 +299,9 @@ impl Store for MemoryStore {
             state.head.floor = state.mark_at(floor)?;
         }
         let floor = state.head.floor;
+        if state.compacted >= floor.revision {
+            return Ok(Compaction { floor, removed: 0, more: false });
+        }
         let due = state.log.range((state.compacted.next(), 0)..=(floor.revision, u32::MAX));
         let due: Vec<_> = due.map(|(_, v)| Arc::clone(v)).collect();
         let (mut removed, mut seen) = (0, 0);

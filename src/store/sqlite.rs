@@ -25,11 +25,11 @@ use std::{
 
 use async_trait::async_trait;
 
+use self::connections::Connections;
 pub use self::{
     backup::{BackupError, backup, restore},
     open::OpenError,
 };
-use self::connections::Connections;
 use super::{
     At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
 };

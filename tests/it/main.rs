@@ -1,6 +1,9 @@
 //! The integration tests, in one binary so that they link once.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod architecture;
+mod conformance;
+mod property;
 mod rpc;
+mod watch;

@@ -44,7 +44,7 @@ impl Watcher {
     ) -> Result<(Self, watch::Receiver<u64>), Error> {
         let request = v1::WatchRequest {
             start: Some(v1::watch_request::Start::Revision(revision)),
-            bookmark_interval: prost_types::Duration::try_from(BOOKMARK_INTERVAL).ok(),
+            bookmark_interval: crate::wire::Duration::try_from(BOOKMARK_INTERVAL).ok(),
             ..Default::default()
         };
         let received = Received {

@@ -1,4 +1,5 @@
-//! Which events go into the next response: those that match, whole revisions, about as many bytes as allowed.
+//! What goes into the next response: events from the ring or the log, or entries of the snapshot. The cursor moves only
+//! with what is handed over, so whatever fails on the way can be tried again.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use super::{
     super::{Error, Shared, detached, ring::Recent},
     Content, Cursor, Phase, Stand, Stream,
+    gather::{Candidate, Gathered, Gathering},
 };
 use crate::{
     domain::{
@@ -14,21 +16,8 @@ use crate::{
         query::Filter,
         swarm::{Revision, SwarmId},
     },
-    store::{At, LogCursor, PageLimit, Scan},
+    store::{self, At, LogCursor, PageLimit, Scan},
 };
-
-/// A change on its way to a response.
-struct Candidate {
-    version: Arc<Version>,
-    /// Where the ring holds its encoding.
-    ring: Option<(Arc<Recent>, usize)>,
-}
-
-/// What a pass over candidates came to.
-struct Selection {
-    chosen: Vec<Candidate>,
-    fragment: bool,
-}
 
 impl Stream {
     /// What is ready now; none if nothing is.
@@ -41,49 +30,61 @@ impl Stream {
     }
 
     async fn take_events(&mut self, stand: &Stand) -> Result<Option<Content>, Error> {
-        loop {
-            let Stand::At(head) = stand else { return Ok(None) };
-            if head.revision < self.cursor.mark.revision
-                || (head.revision == self.cursor.mark.revision && self.cursor.inside.is_none())
-            {
-                return Ok(None);
+        let Stand::At(head) = stand else { return Ok(None) };
+        if head.revision < self.cursor.mark.revision {
+            return Ok(None);
+        }
+        let bytes_max = self.shared.settings.response_bytes_max;
+        let mut gathering = Gathering::new(self.cursor.clone(), &self.filter, bytes_max);
+        // A revision that a page cut off goes on in the next page.
+        while !gathering.is_ready() {
+            let cursor = gathering.cursor();
+            if cursor.inside.is_none() && cursor.mark.revision >= head.revision {
+                break;
             }
-            let (candidates, cut) = self.candidates().await?;
-            if candidates.is_empty() {
-                return Ok(None);
+            let (candidates, cut) = self.candidates(cursor).await?;
+            let is_last = candidates.is_empty();
+            gathering.extend(candidates);
+            if is_last || !cut {
+                gathering.end_revision();
             }
-            let bytes_max = self.shared.settings.response_bytes_max;
-            let selection = select(&mut self.cursor, &self.filter, candidates, cut, bytes_max);
-            if !selection.chosen.is_empty() {
-                let events = self.encode(selection.chosen).await?;
-                return Ok(Some(Content::Events { events, fragment: selection.fragment }));
+            if gathering.is_empty() {
+                // What does not match is not looked at again, should the next page fail.
+                self.cursor = gathering.cursor().clone();
+            }
+            if is_last {
+                break;
             }
         }
+        let Gathered { chosen, fragment, cursor } = gathering.finish();
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let events = self.encode(chosen).await?;
+        self.cursor = cursor;
+        Ok(Some(Content::Events { events, fragment }))
     }
 
-    /// What comes next, from the ring or else from the log; and whether its last revision goes on behind it.
-    async fn candidates(&self) -> Result<(Vec<Candidate>, bool), Error> {
+    /// What comes behind the cursor, from the ring or else from the log; and whether its last revision may go on.
+    async fn candidates(&self, cursor: &Cursor) -> Result<(Vec<Candidate>, bool), Error> {
         let bytes_max = self.shared.settings.response_bytes_max;
         // Within a revision, the ring is asked for the revision once more.
-        let from = match self.cursor.inside {
-            Some(_) => Revision(self.cursor.mark.revision.0 - 1),
-            None => self.cursor.mark.revision,
+        let from = match cursor.inside {
+            Some(_) => Revision(cursor.mark.revision.0 - 1),
+            None => cursor.mark.revision,
         };
-        if let Some(recent) = self.feed.recent(self.cursor.incarnation, from, bytes_max) {
-            return Ok((recent.iter().flat_map(|r| behind(r, &self.cursor)).collect(), false));
+        if let Some(recent) = self.feed.recent(cursor.incarnation, from, bytes_max) {
+            let found: Vec<_> = recent.iter().flat_map(|r| behind(r, cursor)).collect();
+            // The log may have been read further than the ring reaches; of the rest of a revision only it knows then.
+            if !found.is_empty() || cursor.inside.is_none() {
+                return Ok((found, false));
+            }
         }
-        let cursor = LogCursor { revision: self.cursor.mark.revision, ordinal: self.cursor.inside };
+        let after = LogCursor { revision: cursor.mark.revision, ordinal: cursor.inside };
         let limit = PageLimit { rows: self.shared.settings.ring.events_max, bytes: bytes_max };
-        let (shared, swarm, incarnation) =
-            (Arc::clone(&self.shared), self.swarm.clone(), self.cursor.incarnation);
+        let (shared, swarm, incarnation) = (Arc::clone(&self.shared), self.swarm.clone(), cursor.incarnation);
         let page = detached(&self.shared, async move {
-            let page = shared.store.log(&swarm, cursor, limit).await;
-            // A position was checked when the stream began; only another history can take it back.
-            let page = page.map_err(|e| match Error::from(e) {
-                Error::FutureRevision { .. } => Error::IncarnationChanged,
-                Error::SwarmNotFound => Error::SwarmDeleted,
-                other => other,
-            })?;
+            let page = shared.store.log(&swarm, after, limit).await.map_err(lost)?;
             if page.head.incarnation == incarnation { Ok(page) } else { Err(Error::IncarnationChanged) }
         })
         .await?;
@@ -138,6 +139,16 @@ impl Stream {
     }
 }
 
+/// What it means for a stream that the store does not know its position any more. It was checked when the stream began,
+/// so only another history can have taken it back.
+fn lost(error: store::Error) -> Error {
+    match Error::from(error) {
+        Error::FutureRevision { .. } => Error::IncarnationChanged,
+        Error::SwarmNotFound => Error::SwarmDeleted,
+        other => other,
+    }
+}
+
 /// The part of a commit that lies behind the cursor.
 fn behind(recent: &Arc<Recent>, cursor: &Cursor) -> Vec<Candidate> {
     let revision = cursor.mark.revision;
@@ -155,50 +166,6 @@ fn behind(recent: &Arc<Recent>, cursor: &Cursor) -> Vec<Candidate> {
     .collect()
 }
 
-/// Chooses what matches, revision by revision, and moves the cursor behind it. A revision that does not fit goes into the
-/// next response; one that fits into none is sent in fragments. `cut`: the last candidate's revision goes on in the log.
-fn select(
-    cursor: &mut Cursor,
-    filter: &Filter,
-    candidates: Vec<Candidate>,
-    cut: bool,
-    bytes_max: usize,
-) -> Selection {
-    let mut chosen: Vec<Candidate> = Vec::new();
-    let mut bytes = 0;
-    let mut rest = candidates.into_iter().peekable();
-    while let Some(mark) = rest.peek().map(|c| c.version.mark) {
-        let (mut staged, mut staged_bytes, mut passed) = (Vec::new(), 0, 0);
-        while let Some(candidate) = rest.next_if(|c| c.version.mark == mark) {
-            passed = candidate.version.ordinal;
-            if filter.matches(&candidate.version) {
-                staged_bytes += candidate.version.weight();
-                staged.push(candidate);
-            }
-            if staged_bytes >= bytes_max {
-                break;
-            }
-        }
-        let whole = match rest.peek() {
-            Some(next) => next.version.mark != mark,
-            None => !cut,
-        };
-        let fits = bytes + staged_bytes <= bytes_max || (whole && staged.is_empty());
-        if !chosen.is_empty() && (!whole || !fits) {
-            return Selection { chosen, fragment: false };
-        }
-        bytes += staged_bytes;
-        chosen.append(&mut staged);
-        if !whole {
-            cursor.pass_within(mark, passed);
-            let fragment = !chosen.is_empty();
-            return Selection { chosen, fragment };
-        }
-        cursor.pass(mark);
-    }
-    Selection { chosen, fragment: false }
-}
-
 async fn entries_before(
     shared: &Shared,
     swarm: &SwarmId,
@@ -206,7 +173,7 @@ async fn entries_before(
 ) -> Result<Vec<Option<Arc<Version>>>, Error> {
     let paths: Vec<_> = of_revision.iter().map(|c| c.version.path.clone()).collect();
     let before = Revision(of_revision[0].version.mark.revision.0 - 1);
-    match shared.store.entries(swarm, &paths, At::Revision(before)).await.map_err(Error::from) {
+    match shared.store.entries(swarm, &paths, At::Revision(before)).await.map_err(lost) {
         Ok(entries) => Ok(entries.versions),
         // The entry before is promised only as long as it is kept.
         Err(Error::Compacted { .. }) => Ok(vec![None; paths.len()]),
@@ -233,11 +200,7 @@ async fn snapshot_page(
             let at = At::Revision(cursor.mark.revision);
             let scan =
                 Scan { range: range.clone(), after: cursor.listed.clone(), at, limit, content: !keys_only };
-            let page = shared.store.scan(swarm, &scan).await.map_err(|e| match Error::from(e) {
-                Error::SwarmNotFound => Error::SwarmDeleted,
-                Error::FutureRevision { .. } => Error::IncarnationChanged,
-                other => other,
-            })?;
+            let page = shared.store.scan(swarm, &scan).await.map_err(lost)?;
             if page.head.incarnation != cursor.incarnation {
                 return Err(Error::IncarnationChanged);
             }

@@ -74,9 +74,7 @@ pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), Ba
         Err(error) => Err(error),
     };
     let placed = match renewed.and_then(|()| sync(&partial)) {
-        Ok(()) => {
-            remove_log(target).await.and_then(|()| place(&partial, target))
-        }
+        Ok(()) => remove_log(target).await.and_then(|()| place(&partial, target)),
         Err(error) => Err(error),
     };
     tidied(placed, &partial)

@@ -25,6 +25,7 @@ const CHECKPOINT_PAGES: u32 = 4096;
 const JOURNAL_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Rows that a statement may be ahead of its reader; contents of 256 KiB make this 4 MiB.
 const ROWS_AHEAD: usize = 16;
+/// No more: while a database is below 1 GiB, a commit that balances a tree makes SQLite walk its whole cache.
 const WRITER_CACHE_KIB: i32 = 16 * 1024;
 const READER_CACHE_KIB: i32 = 4 * 1024;
 
@@ -42,6 +43,8 @@ pub(super) fn writer_options(path: &Path, busy_timeout: Duration) -> SqliteConne
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", JOURNAL_BYTES_MAX.to_string())
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        // What a statement may have to take back is kept in memory, not in a file.
+        .pragma("temp_store", "MEMORY")
         .row_buffer_size(ROWS_AHEAD)
         .thread_name(|id| format!("sqlite-write-{id}"))
 }
@@ -103,8 +106,7 @@ impl Connections {
 
     /// Waits for a reader. The caller begins the transaction.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        let permit =
-            Arc::clone(&self.readers.permits).acquire_owned().await.map_err(|_| closed())?;
+        let permit = Arc::clone(&self.readers.permits).acquire_owned().await.map_err(|_| closed())?;
         let idle = self.readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

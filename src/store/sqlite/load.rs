@@ -117,8 +117,7 @@ async fn records(
              CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ",
         );
         sql.push_bind(swarm_id);
-        let rows: Vec<RecordRow> =
-            sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
+        let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
         for row in rows {
             found.extend([row.record()?]);
         }
@@ -174,41 +173,40 @@ pub(super) struct Found {
     pub resume: Option<EntryPath>,
 }
 
-/// The entries of a slice, in order.
-pub(super) async fn range_page(
-    connection: &mut SqliteConnection,
-    slice: &Slice<'_>,
-) -> Result<Found, Error> {
-    /// Steps from entry to entry, one seek each, however many versions an entry has.
-    const SQL: &str = concat!(
-        "WITH RECURSIVE found (namespace, key, revision, ordinal, change) AS (
-            SELECT * FROM (
-                SELECT namespace, key, revision, ordinal, change FROM versions
-                WHERE swarm_id = ?1 AND (namespace, key) > (?2, ?3) AND namespace < ?4 AND revision <= ?5
-                ORDER BY namespace, key, revision DESC LIMIT 1
-            )
-            UNION ALL
-            SELECT v.namespace, v.key, v.revision, v.ordinal, v.change
-            FROM found f CROSS JOIN versions v
-            ON v.swarm_id = ?1 AND (v.namespace, v.key, v.revision) = (
-                SELECT n.namespace, n.key, n.revision FROM versions n
-                WHERE n.swarm_id = ?1 AND (n.namespace, n.key) > (f.namespace, f.key)
-                AND n.namespace < ?4 AND n.revision <= ?5
-                ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1
-            )
-            LIMIT ?6
+/// Steps from entry to entry, one seek each, however many versions an entry has. The plus signs take the affinity of a
+/// column away; with it SQLite would seek by namespace alone, and walk from there to the key.
+const RANGE_SQL: &str = concat!(
+    "WITH RECURSIVE found (namespace, key, revision, ordinal, change) AS (
+        SELECT * FROM (
+            SELECT namespace, key, revision, ordinal, change FROM versions
+            WHERE swarm_id = ?1 AND (namespace, key) > (?2, ?3) AND namespace < ?4 AND revision <= ?5
+            ORDER BY namespace, key, revision DESC LIMIT 1
         )
-        SELECT ",
-        version_columns!(),
-        ", CASE WHEN ?7 THEN l.content END, f.namespace, f.key, f.change
-        FROM found f LEFT JOIN log l
-        ON f.change = 0 AND l.swarm_id = ?1 AND l.revision = f.revision AND l.ordinal = f.ordinal"
-    );
+        UNION ALL
+        SELECT v.namespace, v.key, v.revision, v.ordinal, v.change
+        FROM found f CROSS JOIN versions v
+        ON v.swarm_id = ?1 AND (v.namespace, v.key, v.revision) = (
+            SELECT n.namespace, n.key, n.revision FROM versions n
+            WHERE n.swarm_id = ?1 AND (n.namespace, n.key) > (+f.namespace, +f.key)
+            AND n.namespace < ?4 AND n.revision <= ?5
+            ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1
+        )
+        LIMIT ?6
+    )
+    SELECT ",
+    version_columns!(),
+    ", CASE WHEN ?7 THEN l.content END, f.namespace, f.key, f.change
+    FROM found f LEFT JOIN log l
+    ON f.change = 0 AND l.swarm_id = ?1 AND l.revision = f.revision AND l.ordinal = f.ordinal"
+);
+
+/// The entries of a slice, in order.
+pub(super) async fn range_page(connection: &mut SqliteConnection, slice: &Slice<'_>) -> Result<Found, Error> {
     let Slice { swarm_id, range, after, at, content, limit } = slice;
     let first = (range.start.as_str(), "");
     let after = after.map_or(first, |p| (p.namespace.as_str(), p.key.as_str())).max(first);
     let visited_max = limit.rows.saturating_add(1).max(VISITED_MIN);
-    let mut rows = sqlx::query(SQL)
+    let mut rows = sqlx::query(RANGE_SQL)
         .bind(swarm_id)
         .bind(after.0)
         .bind(after.1)
@@ -236,4 +234,47 @@ pub(super) async fn range_page(
     }
     let resume = if visited == visited_max { last } else { None };
     Ok(Found { versions: found, resume })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection as _};
+
+    use super::*;
+
+    /// The rows of a plan: which table, and by which columns it is searched.
+    async fn plan(sql: &str) -> Vec<String> {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        super::super::open::MIGRATIONS.run(&mut connection).await.unwrap();
+        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+        rows.iter().map(|row| row.get(3)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_scan_seeks_from_entry_to_entry() {
+        let plan = plan(RANGE_SQL).await.join("\n");
+        assert_eq!(
+            plan.matches("(swarm_id=? AND (namespace,key)>(?,?) AND namespace<?)").count(),
+            2,
+            "{plan}"
+        );
+        assert!(plan.contains("(swarm_id=? AND namespace=? AND key=? AND revision=?)"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+
+    #[tokio::test]
+    async fn a_lookup_seeks_the_newest_version() {
+        let path = rows::path("shared/x", "k");
+        let sql = by_name_sql(1, Revision(1), &[(&path, true), (&path, false)]);
+        let plan = plan(sql.sql().as_str()).await.join("\n");
+        assert!(
+            plan.contains("SEARCH n USING PRIMARY KEY (swarm_id=? AND namespace=? AND key=? AND revision<?)"),
+            "{plan}"
+        );
+        assert!(
+            plan.contains("SEARCH l USING INDEX log_places (swarm_id=? AND revision=? AND ordinal=?)"),
+            "{plan}"
+        );
+    }
 }

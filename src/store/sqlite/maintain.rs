@@ -150,10 +150,11 @@ pub(super) async fn purge(
     left -= outcomes;
     let mut more = left == 0;
     while left > 0 {
-        let dead: Option<i64> = sqlx::query_scalar("SELECT swarm_id FROM dead_swarms ORDER BY swarm_id LIMIT 1")
-            .fetch_optional(writer.connection())
-            .await
-            .map_err(error)?;
+        let dead: Option<i64> =
+            sqlx::query_scalar("SELECT swarm_id FROM dead_swarms ORDER BY swarm_id LIMIT 1")
+                .fetch_optional(writer.connection())
+                .await
+                .map_err(error)?;
         let Some(swarm_id) = dead else { break };
         left -= remains(writer.connection(), swarm_id, left).await?;
         more = left <= 0;

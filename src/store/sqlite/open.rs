@@ -5,16 +5,27 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
-use sqlx::{Connection as _, SqliteConnection, migrate::Migrator};
+use sqlx::{
+    Connection as _, SqlStr, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+};
 
 use super::{code, connections::writer_options};
 use crate::domain::position::TokenKey;
 
-/// The schema. Only ever appended to.
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// The schema. Only ever appended to. (The macro that reads the folder would compile SQLite a second time, for the
+/// compiler's own use.)
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sql = [("swarms", SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_swarms.sql")))];
+    let migrations = (1..).zip(sql).map(|(version, (name, sql))| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+    });
+    Migrator::with_migrations(migrations.collect())
+});
 
 /// `application_id` of our files, set by the first migration.
 const APPLICATION_ID: i32 = 1_937_206_637;
@@ -141,8 +152,7 @@ pub(super) async fn check(connection: &mut SqliteConnection, file: &Path) -> Res
 /// Locks `file` against other processes until what is returned is dropped, or this process ends in whatever way.
 pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
     if let Some(directory) = file.parent().filter(|d| !d.as_os_str().is_empty()) {
-        fs::create_dir_all(directory)
-            .map_err(|source| OpenError::Io { file: directory.into(), source })?;
+        fs::create_dir_all(directory).map_err(|source| OpenError::Io { file: directory.into(), source })?;
     }
     let lock = with_suffix(file, ".lock");
     let io = |source| OpenError::Io { file: lock.clone(), source };

@@ -51,19 +51,21 @@ pub(super) async fn persist(
     advance(connection, swarm_id, prev, &applied.head).await
 }
 
-const LOG: &str = "INSERT INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
+// `OR ROLLBACK`: a row that cannot be inserted is the end of the commit anyway, and SQLite need not keep a journal of
+// its own for each statement to take back the rows before it.
+const LOG: &str = "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
                    create_revision, create_time_us, version, expire_us, content_bytes, meta, content) ";
-const VERSIONS: &str = "INSERT INTO versions (swarm_id, namespace, key, revision, ordinal, change) ";
+const VERSIONS: &str =
+    "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) ";
 /// Replaces the outcome of a request whose id was used before, so long ago that it counts no more.
 const REQUESTS: &str = "INSERT OR REPLACE INTO requests \
                         (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) ";
-const EXPIRIES: &str = "INSERT INTO expiries (swarm_id, expire_us, namespace, key) ";
+const EXPIRIES: &str = "INSERT OR ROLLBACK INTO expiries (swarm_id, expire_us, namespace, key) ";
 
 type Row<'a> = Separated<'a, Sqlite, &'static str>;
 
 fn log_row(row: &mut Row<'_>, swarm_id: i64, version: &Version) {
-    let content =
-        (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
+    let content = (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
     row.push_bind(swarm_id)
         .push_bind(signed(version.mark.revision.0))
         .push_bind(i64::from(version.ordinal))

@@ -42,7 +42,6 @@ pub(super) use version_columns;
 pub(super) const VERSION_COLUMNS: usize = 15;
 
 /// A row of `heads`.
-#[derive(FromRow)]
 pub(super) struct SwarmRow {
     pub swarm_id: i64,
     name: String,
@@ -59,6 +58,28 @@ pub(super) struct SwarmRow {
     retention_age_us: i64,
     retention_revisions: i64,
     create_time_us: i64,
+}
+
+impl FromRow<'_, SqliteRow> for SwarmRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            swarm_id: row.try_get("swarm_id")?,
+            name: row.try_get("name")?,
+            incarnation: row.try_get("incarnation")?,
+            revision: row.try_get("revision")?,
+            nonce: row.try_get("nonce")?,
+            time_us: row.try_get("time_us")?,
+            floor_revision: row.try_get("floor_revision")?,
+            floor_nonce: row.try_get("floor_nonce")?,
+            compacted_revision: row.try_get("compacted_revision")?,
+            entries: row.try_get("entries")?,
+            content_bytes: row.try_get("content_bytes")?,
+            next_expiry_us: row.try_get("next_expiry_us")?,
+            retention_age_us: row.try_get("retention_age_us")?,
+            retention_revisions: row.try_get("retention_revisions")?,
+            create_time_us: row.try_get("create_time_us")?,
+        })
+    }
 }
 
 impl SwarmRow {
@@ -162,7 +183,6 @@ pub(super) fn version(row: &SqliteRow) -> Result<Version, Error> {
 }
 
 /// A row of `requests`.
-#[derive(FromRow)]
 pub(super) struct RecordRow {
     agent: String,
     request_id: String,
@@ -171,6 +191,20 @@ pub(super) struct RecordRow {
     nonce: Vec<u8>,
     time_us: i64,
     outcome: Vec<u8>,
+}
+
+impl FromRow<'_, SqliteRow> for RecordRow {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            agent: row.try_get("agent")?,
+            request_id: row.try_get("request_id")?,
+            digest: row.try_get("digest")?,
+            revision: row.try_get("revision")?,
+            nonce: row.try_get("nonce")?,
+            time_us: row.try_get("time_us")?,
+            outcome: row.try_get("outcome")?,
+        })
+    }
 }
 
 impl RecordRow {

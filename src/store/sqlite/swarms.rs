@@ -146,8 +146,7 @@ pub(super) async fn heads(connections: &Connections, ids: &[SwarmId]) -> Result<
             names.push_bind(ids.get(at).map(SwarmId::as_str));
         }
         sql.push(")");
-        let rows: Vec<SwarmRow> =
-            sql.build_query_as().fetch_all(reader.connection()).await.map_err(error)?;
+        let rows: Vec<SwarmRow> = sql.build_query_as().fetch_all(reader.connection()).await.map_err(error)?;
         for row in rows {
             found.insert(row.name().to_owned(), row.head()?);
         }
