@@ -71,8 +71,14 @@ impl<T> Call<T> {
         }
     }
 
+    /// Nothing is begun for a caller that has stopped waiting.
+    pub fn in_time(&self) -> Result<(), Status> {
+        if Instant::now() < self.deadline { Ok(()) } else { Err(of(Error::DeadlineExceeded)) }
+    }
+
     /// Waits for something read, no longer than the caller does.
     pub async fn read<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Status> {
+        self.in_time()?;
         timeout_at(self.deadline, work).await.unwrap_or(Err(Error::DeadlineExceeded)).map_err(of)
     }
 

@@ -6,6 +6,7 @@ use prost::Message as _;
 use crate::{
     coordinator::Encode,
     domain::{
+        access::{Principal, Scope},
         entry::{Cause, Change, Kind, Version},
         swarm::{Retention, Swarm},
         time::Timestamp,
@@ -68,16 +69,17 @@ pub(super) fn entry(version: &Version, keys_only: bool) -> v1::Entry {
     }
 }
 
-/// A swarm.
-pub(super) fn swarm(swarm: &Swarm) -> v1::Swarm {
+/// A swarm, as far as `caller` may know of it.
+pub(super) fn swarm(swarm: &Swarm, caller: &Principal) -> v1::Swarm {
     let Retention { age, revisions } = swarm.retention;
+    let sees_all = caller.readable() == Scope::All;
     v1::Swarm {
         swarm: swarm.id.as_str().into(),
         incarnation: swarm.head.incarnation.0.to_string(),
         revision: swarm.head.mark.revision.0,
         floor: swarm.head.floor.revision.0,
-        entries: swarm.head.entries,
-        content_bytes: swarm.head.content_bytes,
+        entries: sees_all.then_some(swarm.head.entries),
+        content_bytes: sees_all.then_some(swarm.head.content_bytes),
         retention: Some(v1::Retention {
             age: prost_types::Duration::try_from(age).ok(),
             revisions: Some(revisions),

@@ -125,6 +125,12 @@ fn explained(error: Error) -> Explained {
         )
         .with("prefix", cut(prefix.as_str()))
         .with("max", max),
+        Error::AnswerTooLarge { max } => Explained::new(
+            C::ResourceExhausted,
+            "ANSWER_TOO_LARGE",
+            format!("{message}; ask for fewer entries"),
+        )
+        .with("max", max),
         Error::Compacted { floor } => {
             Explained::new(C::OutOfRange, "COMPACTED", message).with("floor", floor)
         }
@@ -192,6 +198,7 @@ mod tests {
             (Error::ConditionFailed { path, current: None }, Code::Aborted, "CONDITION_FAILED"),
             (Error::RequestIdReused, Code::InvalidArgument, "REQUEST_ID_REUSED"),
             (Error::PrefixTooLarge { prefix, max: 3 }, Code::ResourceExhausted, "PREFIX_TOO_LARGE"),
+            (Error::AnswerTooLarge { max: 3 }, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
             (Error::Compacted { floor: Revision(7) }, Code::OutOfRange, "COMPACTED"),
             (Error::FutureRevision { newest: Revision(7) }, Code::OutOfRange, "FUTURE_REVISION"),
             (Error::IncarnationChanged, Code::FailedPrecondition, "INCARNATION_CHANGED"),

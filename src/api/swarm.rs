@@ -33,9 +33,10 @@ impl SwarmService for Service {
         let id = call.swarm(&call.message.swarm)?;
         let retention = call.message.retention.take();
         let retention = parse::retention(retention, self.coordinator.default_retention()).map_err(invalid)?;
+        call.in_time()?;
         let swarm = call.change(self.coordinator.create_swarm(&call.caller, &id, retention)).await?;
         let token = self.swarm_token(&swarm);
-        Ok(Response::new(v1::CreateSwarmResponse { swarm: Some(encode::swarm(&swarm)), token }))
+        Ok(Response::new(v1::CreateSwarmResponse { swarm: Some(encode::swarm(&swarm, &call.caller)), token }))
     }
 
     async fn get_swarm(&self, request: Request<v1::GetSwarmRequest>) -> Answer<v1::GetSwarmResponse> {
@@ -43,7 +44,7 @@ impl SwarmService for Service {
         let id = call.swarm(&call.message.swarm)?;
         let swarm = call.read(self.coordinator.swarm(&id)).await?;
         let token = self.swarm_token(&swarm);
-        Ok(Response::new(v1::GetSwarmResponse { swarm: Some(encode::swarm(&swarm)), token }))
+        Ok(Response::new(v1::GetSwarmResponse { swarm: Some(encode::swarm(&swarm, &call.caller)), token }))
     }
 
     async fn list_swarms(&self, request: Request<v1::ListSwarmsRequest>) -> Answer<v1::ListSwarmsResponse> {
@@ -72,7 +73,7 @@ impl SwarmService for Service {
             tokens.seal(&all, Purpose::Swarms, Arguments::default(), &position)
         });
         Ok(Response::new(v1::ListSwarmsResponse {
-            swarms: swarms.iter().map(encode::swarm).collect(),
+            swarms: swarms.iter().map(|swarm| encode::swarm(swarm, &call.caller)).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }
@@ -83,6 +84,7 @@ impl SwarmService for Service {
     ) -> Answer<v1::DeleteSwarmResponse> {
         let call = self.call(request)?;
         let id = call.swarm(&call.message.swarm)?;
+        call.in_time()?;
         call.change(self.coordinator.delete_swarm(&call.caller, &id)).await?;
         Ok(Response::new(v1::DeleteSwarmResponse {}))
     }

@@ -92,7 +92,7 @@ pub async fn run(args: &DemoArgs, endpoint: Endpoint, database: &Path) -> Result
         text_bytes: library.bytes(),
         paragraphs: paragraphs.len(),
         seconds,
-        entries: swarm.entries,
+        entries: swarm.entries.unwrap_or_default(),
         further: further(args, &swarm.swarm, database),
         swarm: swarm.swarm,
         database_bytes_before,

@@ -110,8 +110,8 @@ async fn list(client: &crate::client::Client, output: &mut Output) -> Result<(),
                     swarm.swarm.clone(),
                     swarm.revision.to_string(),
                     swarm.floor.to_string(),
-                    swarm.entries.to_string(),
-                    swarm.content_bytes.to_string(),
+                    known(swarm.entries),
+                    known(swarm.content_bytes),
                     seconds_of(swarm.create_time.as_ref()),
                 ]);
             }
@@ -125,6 +125,11 @@ async fn list(client: &crate::client::Client, output: &mut Output) -> Result<(),
     }
 }
 
+/// A count, unless it is not for the caller to know.
+fn known(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
 fn print_swarm(swarm: &v1::Swarm, output: &mut Output) -> Result<(), Error> {
     if output.format() == Format::Json {
         return output.json(&SwarmView::new(swarm));
@@ -136,8 +141,8 @@ fn print_swarm(swarm: &v1::Swarm, output: &mut Output) -> Result<(), Error> {
         ("incarnation", swarm.incarnation.clone()),
         ("revision", swarm.revision.to_string()),
         ("floor", swarm.floor.to_string()),
-        ("entries", swarm.entries.to_string()),
-        ("content bytes", swarm.content_bytes.to_string()),
+        ("entries", known(swarm.entries)),
+        ("content bytes", known(swarm.content_bytes)),
         ("keeps for", age.map_or_else(|| "-".to_owned(), |age| humantime::format_duration(age).to_string())),
         ("keeps revisions", retention.revisions.map_or_else(|| "-".to_owned(), |count| count.to_string())),
         ("created", seconds_of(swarm.create_time.as_ref())),

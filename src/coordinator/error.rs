@@ -69,6 +69,12 @@ pub enum Error {
     /// The token belongs to a history that is not this swarm's any more.
     #[error("the token belongs to another history of this swarm")]
     IncarnationChanged,
+    /// What was asked for does not fit into one answer.
+    #[error("more than {max} bytes were asked for at once")]
+    AnswerTooLarge {
+        /// How many bytes one answer may have.
+        max: usize,
+    },
     /// Too much is waiting.
     #[error("too many requests are waiting")]
     Overloaded {

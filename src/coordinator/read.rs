@@ -1,7 +1,11 @@
 //! Reading entries: at the newest revision, at least at a token, or exactly at a revision. What the caller may not see,
 //! and what has expired, is not there.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod listing;
+
+use std::sync::Arc;
+
+pub use listing::{ListQuery, Listing, NamespaceQuery, Namespaces, View};
 
 use super::{Coordinator, Error, Shared, detached};
 use crate::{
@@ -9,14 +13,18 @@ use crate::{
         Invalid,
         access::Principal,
         apply::Effect,
-        entry::{Body, Version},
-        namespace::{EntryPath, Prefix, Suffix},
+        entry::Version,
+        namespace::EntryPath,
         position::{Arguments, Place, Position, Purpose},
-        query::Filter,
         swarm::{Head, Mark, Revision, SwarmId},
     },
-    store::{self, At, PageLimit, Scan},
+    store::{self, At, PageLimit},
 };
+
+/// What one answer may hold, about: the most that gRPC clients take unless they are told otherwise.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// Entries that are read by name in one go; in between it is seen whether they still fit into one answer.
+const ENTRIES_AT_ONCE: usize = 64;
 
 /// How fresh a read must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,45 +49,6 @@ pub struct Read<T> {
     pub position: Position,
 }
 
-/// How much of each entry a listing returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// All of it.
-    Full,
-    /// All but content and attributes.
-    Keys,
-    /// Only the number of entries.
-    Count,
-}
-
-/// Which entries to list.
-#[derive(Clone, Debug)]
-pub struct ListQuery {
-    /// Which; prefixes as asked for, not narrowed.
-    pub filter: Filter,
-    /// How much of each.
-    pub view: View,
-    /// At most so many.
-    pub page_size: usize,
-    /// Where the last page ended.
-    pub page_token: Option<String>,
-    /// How fresh.
-    pub consistency: Consistency,
-    /// What a page token must have been given out for.
-    pub arguments: Arguments,
-}
-
-/// A page of a listing.
-#[derive(Clone, Debug, Default)]
-pub struct Listing {
-    /// The entries.
-    pub entries: Vec<Arc<Version>>,
-    /// Their number, for [`View::Count`].
-    pub count: u64,
-    /// Goes on with the listing.
-    pub next_page_token: Option<String>,
-}
-
 /// A page of versions of one entry.
 #[derive(Clone, Debug)]
 pub struct Versions {
@@ -89,34 +58,6 @@ pub struct Versions {
     pub next_page_token: Option<String>,
     /// The smallest revision that can be read.
     pub floor: Revision,
-}
-
-/// Which namespaces to list.
-#[derive(Clone, Debug)]
-pub struct NamespaceQuery {
-    /// At this prefix and below; none: anywhere.
-    pub prefix: Option<Prefix>,
-    /// Those that end with these segments.
-    pub suffix: Suffix,
-    /// Cut to so many segments; 0: not cut.
-    pub depth: usize,
-    /// At most so many.
-    pub page_size: usize,
-    /// Where the last page ended.
-    pub page_token: Option<String>,
-    /// How fresh.
-    pub consistency: Consistency,
-    /// What a page token must have been given out for.
-    pub arguments: Arguments,
-}
-
-/// A page of namespaces, each with the number of its entries.
-#[derive(Clone, Debug)]
-pub struct Namespaces {
-    /// In byte order.
-    pub namespaces: Vec<(String, u64)>,
-    /// Goes on with the listing.
-    pub next_page_token: Option<String>,
 }
 
 /// As of when a read sees the swarm, and what counts as expired then.
@@ -145,7 +86,7 @@ impl Coordinator {
     /// Reads entries at one state, in the order asked for.
     ///
     /// # Errors
-    /// Of tokens and revisions; what the caller may not see is simply not there.
+    /// Of tokens and revisions; [`Error::AnswerTooLarge`] past 4 MiB. What the caller may not see is simply not there.
     pub async fn entries(
         &self,
         caller: &Principal,
@@ -156,46 +97,32 @@ impl Coordinator {
         let (shared, swarm, scope) = (Arc::clone(&self.shared), swarm.clone(), caller.readable());
         detached(&self.shared, async move {
             let snapshot = begin(&shared, &swarm, &consistency).await?;
-            let store::Entries { head, mut versions } =
-                shared.store.entries(&swarm, &paths, snapshot.at).await?;
-            for version in &mut versions {
-                *version = version
-                    .take()
-                    .filter(|v| scope.covers(&v.path.namespace) && snapshot.shows(&shared, &head, v));
+            let mut position = None;
+            let (mut value, mut bytes) = (Vec::with_capacity(paths.len()), 0);
+            for some in paths.chunks(ENTRIES_AT_ONCE) {
+                let at = position.as_ref().map_or(snapshot.at, |p: &Position| At::Revision(p.mark.revision));
+                let store::Entries { head, versions } = shared.store.entries(&swarm, some, at).await?;
+                if position.is_none() {
+                    position = Some(position_at(&shared, &swarm, &head, snapshot).await?);
+                }
+                let shown =
+                    |v: &Arc<Version>| scope.covers(&v.path.namespace) && snapshot.shows(&shared, &head, v);
+                for version in versions {
+                    let version = version.filter(shown);
+                    bytes += version.as_deref().map_or(0, Version::weight);
+                    value.push(version);
+                }
+                if bytes > ANSWER_BYTES_MAX {
+                    return Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX });
+                }
             }
-            let position = position_at(&shared, &swarm, &head, snapshot).await?;
-            Ok(Read { value: versions, position })
-        })
-        .await
-    }
-
-    /// Lists entries by namespace and key; every page at the first page's revision.
-    ///
-    /// # Errors
-    /// Of tokens and revisions; [`Error::Compacted`] when a listing took longer than the log is kept.
-    pub async fn list(
-        &self,
-        caller: &Principal,
-        swarm: &SwarmId,
-        query: ListQuery,
-    ) -> Result<Read<Listing>, Error> {
-        let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
-        let query = ListQuery { filter: Filter { prefixes, ..query.filter.clone() }, ..query };
-        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        detached(&self.shared, async move {
-            let cursor = match &query.page_token {
-                Some(token) => Some(open_page(&shared, &swarm, Purpose::List, token, query.arguments).await?),
-                None => None,
+            let position = match position {
+                Some(position) => position,
+                None => {
+                    position_at(&shared, &swarm, &shared.store.swarm(&swarm).await?.head, snapshot).await?
+                }
             };
-            let snapshot = match &cursor {
-                Some(position) => Snapshot::of_page(position, &query.consistency),
-                None => begin(&shared, &swarm, &query.consistency).await?,
-            };
-            let after = match &cursor {
-                Some(Position { place: Place::Listing(after), .. }) => after.clone(),
-                _ => None,
-            };
-            list_page(&shared, &swarm, &query, snapshot, cursor, after).await
+            Ok(Read { value, position })
         })
         .await
     }
@@ -235,45 +162,6 @@ impl Coordinator {
                 shared.tokens.seal(&swarm, Purpose::History, arguments, &position)
             });
             Ok(Versions { versions, next_page_token: next, floor: head.floor.revision })
-        })
-        .await
-    }
-
-    /// Lists the namespaces that hold entries; every page at the first page's revision.
-    ///
-    /// # Errors
-    /// Of tokens and revisions.
-    pub async fn namespaces(
-        &self,
-        caller: &Principal,
-        swarm: &SwarmId,
-        query: NamespaceQuery,
-    ) -> Result<Read<Namespaces>, Error> {
-        let wanted: Vec<Prefix> = query.prefix.iter().cloned().collect();
-        let filter = Filter { prefixes: caller.readable().narrow(&wanted), ..Filter::default() };
-        let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        detached(&self.shared, async move {
-            let (snapshot, after) = match &query.page_token {
-                Some(token) => {
-                    let position =
-                        open_page(&shared, &swarm, Purpose::Namespaces, token, query.arguments).await?;
-                    let snapshot = Snapshot::of_page(&position, &query.consistency);
-                    let Place::Name(after) = position.place else { return Err(bad_page_token()) };
-                    (snapshot, Some(after))
-                }
-                None => (begin(&shared, &swarm, &query.consistency).await?, None),
-            };
-            let (counts, position) = count_namespaces(&shared, &swarm, &filter, &query, snapshot).await?;
-            let mut rest =
-                counts.into_iter().filter(|(name, _)| after.as_deref().is_none_or(|a| **name > *a));
-            let namespaces: Vec<_> = rest.by_ref().take(query.page_size).collect();
-            let last = namespaces.last().filter(|_| rest.next().is_some());
-            let next_page_token = last.map(|(name, _)| {
-                let place = Place::Name(name.as_str().into());
-                let position = Position { place, ..position.clone() };
-                shared.tokens.seal(&swarm, Purpose::Namespaces, query.arguments, &position)
-            });
-            Ok(Read { value: Namespaces { namespaces, next_page_token }, position })
         })
         .await
     }
@@ -388,112 +276,4 @@ async fn position_at(
         _ => head.mark,
     };
     Ok(Position::after(head.incarnation, mark))
-}
-
-async fn list_page(
-    shared: &Shared,
-    swarm: &SwarmId,
-    query: &ListQuery,
-    mut snapshot: Snapshot,
-    cursor: Option<Position>,
-    mut after: Option<EntryPath>,
-) -> Result<Read<Listing>, Error> {
-    let mut position = cursor;
-    let mut listing = Listing::default();
-    let mut bytes = 0;
-    let limits = &shared.settings.limits;
-    'ranges: for range in query.filter.ranges() {
-        if after.as_ref().is_some_and(|a| range.end.as_deref().is_some_and(|end| a.namespace.as_str() >= end))
-        {
-            continue;
-        }
-        loop {
-            let limit = PageLimit { rows: limits.page_size_max, bytes: limits.page_bytes_max };
-            let content = query.view == View::Full;
-            let scan = Scan { range: range.clone(), after: after.clone(), at: snapshot.at, limit, content };
-            let page = shared.store.scan(swarm, &scan).await?;
-            let there = match &position {
-                Some(there) => there.clone(),
-                None => position_at(shared, swarm, &page.head, snapshot).await?,
-            };
-            // From here on every page is of this revision.
-            snapshot.at = At::Revision(there.mark.revision);
-            position = Some(there.clone());
-            for version in &page.versions {
-                if !snapshot.shows(shared, &page.head, version) || !query.filter.matches(version) {
-                    continue;
-                }
-                if query.view == View::Count {
-                    listing.count += 1;
-                    continue;
-                }
-                if listing.entries.len() >= query.page_size || bytes >= limits.page_bytes_max {
-                    let last = listing.entries.last().map(|v| v.path.clone());
-                    let place = Place::Listing(last);
-                    let next = Position { place, ..there };
-                    listing.next_page_token =
-                        Some(shared.tokens.seal(swarm, Purpose::List, query.arguments, &next));
-                    break 'ranges;
-                }
-                bytes += version.weight();
-                listing.entries.push(trimmed(version, query.view));
-            }
-            match page.resume {
-                Some(resume) => after = Some(resume),
-                None => break,
-            }
-        }
-    }
-    let position = match position {
-        Some(position) => Position { place: Place::After, ..position },
-        // Nothing may be read at all, so nothing was.
-        None => {
-            let head = shared.store.swarm(swarm).await?.head;
-            position_at(shared, swarm, &head, snapshot).await?
-        }
-    };
-    Ok(Read { value: listing, position })
-}
-
-fn trimmed(version: &Arc<Version>, view: View) -> Arc<Version> {
-    if view == View::Full {
-        return Arc::clone(version);
-    }
-    let body = Body { content: "".into(), attributes: Default::default(), ..version.body.clone() };
-    Arc::new(Version { body, ..(**version).clone() })
-}
-
-async fn count_namespaces(
-    shared: &Shared,
-    swarm: &SwarmId,
-    filter: &Filter,
-    query: &NamespaceQuery,
-    mut snapshot: Snapshot,
-) -> Result<(BTreeMap<String, u64>, Position), Error> {
-    let head = shared.store.swarm(swarm).await?.head;
-    let position = position_at(shared, swarm, &head, snapshot).await?;
-    snapshot.at = At::Revision(position.mark.revision);
-    let limits = &shared.settings.limits;
-    let limit = PageLimit { rows: limits.page_size_max, bytes: limits.page_bytes_max };
-    let mut counts = BTreeMap::new();
-    for range in filter.ranges() {
-        let mut after = None;
-        loop {
-            let scan = Scan { range: range.clone(), after, at: snapshot.at, limit, content: false };
-            let page = shared.store.scan(swarm, &scan).await?;
-            for version in &page.versions {
-                let namespace = &version.path.namespace;
-                if !snapshot.shows(shared, &page.head, version) || !query.suffix.ends(namespace) {
-                    continue;
-                }
-                let depth = if query.depth == 0 { usize::MAX } else { query.depth };
-                *counts.entry(namespace.cut(depth).to_owned()).or_default() += 1;
-            }
-            match page.resume {
-                Some(resume) => after = Some(resume),
-                None => break,
-            }
-        }
-    }
-    Ok((counts, position))
 }

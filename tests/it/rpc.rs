@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod boundary;
+mod fuzz;
 mod harness;
 mod idempotency;
 mod identity;
@@ -10,6 +11,7 @@ mod limits;
 mod listing;
 mod reading;
 mod swarms;
+mod tokens;
 mod transactions;
 mod watching;
 mod writing;

@@ -140,12 +140,21 @@ async fn a_deadline_that_passes_never_lies() {
     server.stop().await;
 }
 
+/// Of a millisecond nothing is left once the answer's way back is counted.
 #[tokio::test]
-async fn a_read_ends_at_its_deadline_too() {
+async fn what_is_too_late_is_not_begun() {
     let server = Server::start_with(|config| config.server.request_timeout_ms = 1).await;
     for (method, bytes) in [
         ("SwarmService/GetSwarm", v1::GetSwarmRequest { swarm: SWARM.into() }.encode_to_vec()),
         ("MemoryService/List", v1::ListRequest { swarm: SWARM.into(), ..Default::default() }.encode_to_vec()),
+        (
+            "WatchService/Watch",
+            v1::WatchRequest { swarm: SWARM.into(), ..Default::default() }.encode_to_vec(),
+        ),
+        (
+            "SwarmService/CreateSwarm",
+            v1::CreateSwarmRequest { swarm: "new".into(), retention: None }.encode_to_vec(),
+        ),
     ] {
         let status = server.send(method, bytes.into()).await.unwrap_err();
         assert_eq!(refusal(&status), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()), "{method}");

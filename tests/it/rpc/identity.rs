@@ -115,6 +115,13 @@ async fn what_a_caller_may_not_read_does_not_exist() {
         let request = v1::ListNamespacesRequest { prefix, ..Default::default() };
         assert_eq!(ann.list_namespaces(request).await.unwrap().namespaces.len(), usize::from(shared));
     }
+    // How much there is would tell of what bob keeps for himself.
+    let swarms = ann.list_swarms(v1::ListSwarmsRequest::default()).await.unwrap().swarms;
+    for swarm in swarms.iter().chain(&ann.get_swarm().await.unwrap().swarm) {
+        assert_eq!((swarm.entries, swarm.content_bytes, swarm.revision), (None, None, 2));
+    }
+    let observer = server.client("eve", Role::Observer).await;
+    assert_eq!(observer.get_swarm().await.unwrap().swarm.unwrap().entries, Some(2));
     // A page token carries no rights: what bob was given shows ann nothing of his.
     bob.put(put("agents/bob/secret", "l", "s")).await.unwrap();
     let page = v1::ListRequest { page_size: 1, ..Default::default() };

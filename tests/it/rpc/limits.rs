@@ -130,6 +130,26 @@ async fn lower_limits_hold_as_well() {
     server.stop().await;
 }
 
+/// An answer is one message, of which clients take 4 MiB.
+#[tokio::test]
+async fn an_answer_is_not_larger_than_a_client_takes() {
+    let server = Server::start().await;
+    let ann = server.agent("ann").await;
+    for n in 0..16 {
+        ann.put(put("shared/x", &n.to_string(), &text(256 << 10))).await.unwrap();
+    }
+    let read = async |n: usize| {
+        let names = (0..n).map(|n| name("shared/x", &n.to_string())).collect();
+        let request = v1::BatchGetRequest { swarm: SWARM.into(), entries: names, consistency: None };
+        let mut memory = ann.memory().max_decoding_message_size(4 << 20);
+        memory.batch_get(request).await.map(|answer| answer.into_inner().results.len())
+    };
+    assert_eq!(read(15).await.unwrap(), 15);
+    let expected = (Code::ResourceExhausted, "ANSWER_TOO_LARGE".to_owned());
+    assert_eq!(super::harness::refusal(&read(16).await.unwrap_err()), expected);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn terms_of_requests_and_filters_are_counted() {
     let server = Server::start().await;

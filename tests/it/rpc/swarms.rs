@@ -19,7 +19,10 @@ async fn a_swarm_is_created_described_and_deleted() {
         v1::Retention { age: Some(prost_types::Duration { seconds: 60, nanos: 0 }), revisions: Some(7) };
     let created = boss.create_swarm(Some(retention)).await.unwrap();
     let swarm = created.swarm.unwrap();
-    assert_eq!((swarm.swarm.as_str(), swarm.revision, swarm.floor, swarm.entries), ("lab_1-x", 0, 0, 0));
+    assert_eq!(
+        (swarm.swarm.as_str(), swarm.revision, swarm.floor, swarm.entries),
+        ("lab_1-x", 0, 0, Some(0))
+    );
     assert_eq!(swarm.retention, Some(retention));
     assert!(swarm.create_time.is_some() && uuid::Uuid::parse_str(&swarm.incarnation).is_ok());
     let error = boss.create_swarm(None).await.unwrap_err();
@@ -29,7 +32,7 @@ async fn a_swarm_is_created_described_and_deleted() {
     let mut watch = boss.watch(v1::WatchRequest { start, ..Default::default() }).await.unwrap();
     boss.put(put("shared/x", "k", "four")).await.unwrap();
     let now = boss.get_swarm().await.unwrap().swarm.unwrap();
-    assert_eq!((now.revision, now.entries, now.content_bytes), (1, 1, 4));
+    assert_eq!((now.revision, now.entries, now.content_bytes), (1, Some(1), Some(4)));
     assert_eq!(now.incarnation, swarm.incarnation);
 
     boss.delete_swarm().await.unwrap();
