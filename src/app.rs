@@ -96,6 +96,8 @@ impl App {
     /// When the store could not be closed cleanly.
     pub async fn run(self) -> anyhow::Result<()> {
         let health = HealthBoard::default();
+        // Before the first call is taken: nobody is to hear that what answers does not serve.
+        health.probe(&self.coordinator, 0).await;
         let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout);
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {
