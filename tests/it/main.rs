@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod architecture;
+mod cli;
 mod conformance;
+mod process;
 mod property;
 mod rpc;
 mod watch;
