@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod conformance;
+mod crash;
 mod process;
 mod property;
 mod rpc;
