@@ -1,6 +1,9 @@
 //! Writing and reading on the command line.
 
-use std::{io::Write as _, process::Stdio};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::Stdio,
+};
 
 use super::{complaint, object, objects, printed};
 use crate::process::Server;
@@ -156,4 +159,25 @@ fn a_watch_prints_what_happened_and_stops_at_its_count() {
     let line = complaint(&server.run(&["watch", "--from", "99"]), 8);
     assert!(line.contains("--from 6"), "{line}");
     complaint(&server.run(&["watch", "--from", "token:abc"]), 7);
+}
+
+#[test]
+fn a_watch_begins_with_a_snapshot_and_goes_on() {
+    let server = Server::start(&[]);
+    printed(&server.run(&["put", "shared/a", "held", "--key", "1"]));
+    let watch = server
+        .command(&["watch", "shared", "--snapshot", "--count", "1", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut watch = watch.unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let first = next();
+    assert_eq!((&first["type"], &first["entry"]["content"]), (&"snapshot".into(), &"held".into()));
+    assert_eq!(next()["type"], "snapshot_end");
+    printed(&server.run(&["put", "shared/a", "new", "--key", "2"]));
+    let event = next();
+    assert_eq!((&event["type"], &event["entry"]["content"]), (&"put".into(), &"new".into()));
+    printed(&watch.wait_with_output().unwrap());
 }
