@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::{
@@ -96,6 +96,8 @@ impl App {
     /// When the store could not be closed cleanly.
     pub async fn run(self) -> anyhow::Result<()> {
         let health = HealthBoard::default();
+        // Before the first call is taken: nobody is to hear that what answers does not serve.
+        health.probe(&self.coordinator, 0).await;
         let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout);
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {
@@ -116,8 +118,8 @@ impl App {
 
     async fn bind_sockets(&mut self, server: &config::Server) -> anyhow::Result<()> {
         if let Some(address) = server.listen {
-            let tcp = TcpListener::bind(address).await.with_context(|| {
-                format!("could not listen on {address}; choose another address with --listen")
+            let tcp = TcpListener::bind(address).await.map_err(|error| {
+                anyhow!("could not listen on {address} ({error}); choose another address with --listen")
             })?;
             self.address = Some(tcp.local_addr()?);
             self.listeners.push(Listener::Tcp(tcp));
@@ -214,5 +216,10 @@ pub async fn backup(source: &Path, target: &Path) -> anyhow::Result<()> {
 /// When the backup is no database of ours, or a coordinator runs on the target, or the target exists and `force` is not
 /// given.
 pub async fn restore(backup: &Path, target: &Path, force: bool) -> anyhow::Result<()> {
-    Ok(sqlite::restore(backup, target, force).await?)
+    match sqlite::restore(backup, target, force).await {
+        Err(sqlite::BackupError::Exists { file }) => {
+            bail!("{} exists; replace it with --force, or choose another name", file.display())
+        }
+        restored => Ok(restored?),
+    }
 }

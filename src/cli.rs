@@ -35,16 +35,17 @@ use crate::client::{Client, Endpoint, Options, Role};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  failed for any other reason, or a proof failed
-  2  the command line is wrong
-  3  there is no such entry or swarm
-  4  a precondition did not hold, or the name is taken
-  5  no coordinator, or it does not answer in time
-  6  not allowed
-  7  the input is not valid
-  8  the position to start from is gone
-  9  a limit was reached";
+    0  done
+    1  failed for any other reason, or a proof failed
+    2  the command line or the configuration is wrong
+    3  there is no such entry or swarm
+    4  a precondition did not hold, or the name is taken
+    5  no coordinator, or it does not answer in time
+    6  not allowed
+    7  the input is not valid
+    8  the position to start from is gone
+    9  a limit was reached
+  130  interrupted";
 
 /// A memory coordinator for swarms of AI agents.
 #[derive(Debug, Parser)]

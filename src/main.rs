@@ -43,7 +43,15 @@ async fn run(cli: Cli) -> u8 {
 }
 
 fn fail(error: &anyhow::Error) -> u8 {
-    cli::print_error(&cli::Error::Failed(format!("{error:#}")))
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors tell their cause themselves.
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    let kind = if error.is::<config::Error>() { cli::Error::Usage } else { cli::Error::Failed };
+    cli::print_error(&kind(told))
 }
 
 async fn serve(args: &ServeArgs, format: Format) -> anyhow::Result<()> {
@@ -153,7 +161,11 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("could not write the output")
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("could not write the output"),
+    }
 }
 
 fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {

@@ -57,15 +57,22 @@ impl HealthBoard {
         });
     }
 
+    /// Asks the store, so that whoever asks from now on is told the truth. Takes and returns how many times in a row it
+    /// has failed.
+    pub async fn probe(&self, coordinator: &Coordinator, failures: u32) -> u32 {
+        let failures = match coordinator.ping().await {
+            Ok(()) => 0,
+            Err(_) => failures + 1,
+        };
+        self.set(|service| failures < FAILURES_MAX || !NEED_THE_STORE.contains(&service));
+        failures
+    }
+
     /// Keeps the statuses true until the coordinator shuts down; then nothing but liveness serves.
     pub async fn keep(self, coordinator: Coordinator, lifecycle: Lifecycle) {
         let mut failures = 0;
         loop {
-            failures = match coordinator.ping().await {
-                Ok(()) => 0,
-                Err(_) => failures + 1,
-            };
-            self.set(|service| failures < FAILURES_MAX || !NEED_THE_STORE.contains(&service));
+            failures = self.probe(&coordinator, failures).await;
             tokio::select! {
                 () = sleep(PROBE_INTERVAL) => {}
                 () = lifecycle.soft.cancelled() => break,

@@ -18,6 +18,8 @@ const DENIED: u8 = 6;
 const INVALID_INPUT: u8 = 7;
 const POSITION_GONE: u8 = 8;
 const LIMIT: u8 = 9;
+/// As shells say it of a command that SIGINT ended.
+const INTERRUPTED: u8 = 130;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,13 @@ pub enum Error {
         /// Resumes behind what was printed.
         token: Option<String>,
     },
-    /// The command line is wrong in a way that shows only when it is run.
+    /// Somebody stopped a watch; with the token of what was printed last, if anything was.
+    #[error("stopped")]
+    Interrupted {
+        /// Resumes behind what was printed.
+        token: Option<String>,
+    },
+    /// The command line or the configuration is wrong in a way that shows only when it is run.
     #[error("{0}")]
     Usage(String),
     /// A file or text given to the command cannot be used.
@@ -55,6 +63,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) | Self::WatchEnded { error, .. } => exit_code_of(error),
+            Self::Interrupted { .. } => INTERRUPTED,
             Self::Usage(_) => USAGE,
             Self::Input(_) => INVALID_INPUT,
             Self::NotServing(_) => UNAVAILABLE,
@@ -71,7 +80,13 @@ impl Error {
             Self::WatchEnded { error, token: Some(token) } if can_resume(error) => {
                 format!("{}; resume with `--from token:{token}`", told(error))
             }
-            Self::WatchEnded { error, .. } => told(error),
+            Self::WatchEnded { error, .. } => match next_revision(error) {
+                Some(next) => format!("{}; --from {next} waits for the next", told(error)),
+                None => told(error),
+            },
+            Self::Interrupted { token: Some(token) } => {
+                format!("stopped; resume with `--from token:{token}`")
+            }
             other => other.to_string(),
         };
         one_line(&line)
@@ -81,7 +96,9 @@ impl Error {
 /// Prints an error in one line on stderr and returns the exit code that goes with it.
 pub fn print_error(error: &Error) -> u8 {
     let code = error.exit_code();
-    if code != OK {
+    if let Error::Interrupted { .. } = error {
+        anstream::eprintln!("{}", error.line());
+    } else if code != OK {
         let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
         anstream::eprintln!("{style}error:{style:#} {}", error.line());
     }
@@ -168,6 +185,16 @@ fn way_out(refusal: &Refusal) -> Option<String> {
         (None, Some(delay)) => Some(format!("try again in {delay:?}")),
         (None, None) if refusal.code == Code::Unavailable => Some("try again in a moment".to_owned()),
         (None, None) => None,
+    }
+}
+
+/// The revision that a watch which was to begin beyond it may begin at.
+fn next_revision(error: &client::Error) -> Option<u64> {
+    match error {
+        client::Error::Refused(refusal) if error.reason() == Some("FUTURE_REVISION") => {
+            refusal.metadata.get("newest")?.parse::<u64>().ok()?.checked_add(1)
+        }
+        _ => None,
     }
 }
 

@@ -88,13 +88,16 @@ struct NamespaceView<'a> {
 pub(super) async fn get(global: &Global, args: GetArgs, output: &mut Output) -> Result<(), Error> {
     let consistency = args.at.map(|revision| v1::Consistency { revision, ..Default::default() });
     let name = v1::EntryName { namespace: args.namespace, key: args.key };
-    let entry = global.connect().await?.get(name, consistency).await?.entry.unwrap_or_default();
+    let mut entry = global.connect().await?.get(name, consistency).await?.entry.unwrap_or_default();
     if output.format() == Format::Json {
         return output.json(&EntryView::full(&entry));
     }
     if !args.content {
         output.fields(&described(&entry))?;
         output.line("")?;
+        if !entry.content.ends_with('\n') {
+            entry.content.push('\n');
+        }
     }
     output.text(&entry.content)
 }

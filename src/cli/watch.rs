@@ -1,7 +1,14 @@
 //! The command that follows what happens. Knows nothing of how events travel.
 
+use std::{future, io, os::fd::AsFd as _};
+
 use clap::Args;
 use serde::Serialize;
+use tokio::{
+    io::Interest,
+    net::unix::pipe,
+    signal::unix::{SignalKind, signal},
+};
 
 use super::{
     Error, FilterArgs, Format, Global, Position,
@@ -71,10 +78,18 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
     if left == 0 {
         return Ok(());
     }
-    let mut watch = global.connect().await?.watch(request).await?;
+    let opened = global.connect().await?.watch(request).await;
+    let mut watch = opened.map_err(|error| Error::WatchEnded { error, token: None })?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut deserted = std::pin::pin!(deserted());
     let mut token = None;
     loop {
-        let response = match watch.next().await {
+        let response = tokio::select! {
+            response = watch.next() => response,
+            Some(()) = interrupt.recv() => return Err(Error::Interrupted { token }),
+            () = &mut deserted => return Ok(()),
+        };
+        let response = match response {
             Ok(Some(response)) => response,
             Ok(None) => return Err(Error::Failed("the coordinator ended the watch".to_owned())),
             Err(error) => return Err(Error::WatchEnded { error, token }),
@@ -86,6 +101,19 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
         }
         token = Some(response.token);
     }
+}
+
+/// Waits until nobody reads the standard output any more, as after `| head`: the next event may be far away.
+async fn deserted() {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    // A file cannot be waited for, and is never deserted. The descriptor stays blocking: it is only looked at.
+    if let Ok(stdout) = stdout.and_then(pipe::Sender::from_owned_fd_unchecked)
+        && let Ok(ready) = stdout.ready(Interest::ERROR).await
+        && (ready.is_error() || ready.is_write_closed())
+    {
+        return;
+    }
+    future::pending().await
 }
 
 /// Prints a response, at most so many events of it, and returns how many events that were.

@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod architecture;
+mod cancel;
+mod cli;
 mod conformance;
+mod crash;
+mod process;
 mod property;
 mod rpc;
 mod watch;

@@ -1,0 +1,42 @@
+//! The program as a user runs it: what it prints, and what it ends with. Knows nothing of how it does it.
+
+mod copies;
+mod demo;
+mod entries;
+mod failing;
+mod serving;
+
+use std::process::Output;
+
+use serde_json::Value;
+
+/// What a command printed that succeeded, and had nothing to complain about.
+fn printed(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*said), (Some(0), ""), "{}", String::from_utf8_lossy(&output.stdout));
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(!printed.contains('\u{1b}'), "no colours where nobody sees them: {printed:?}");
+    printed
+}
+
+/// The objects a command printed, one a line.
+fn objects(output: &Output) -> Vec<Value> {
+    printed(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The one object a command printed.
+fn object(output: &Output) -> Value {
+    let mut objects = objects(output);
+    assert_eq!(objects.len(), 1);
+    objects.remove(0)
+}
+
+/// The one line a command complained in.
+fn complaint(output: &Output, code: i32) -> String {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.starts_with("error: ") && said.ends_with('\n'), "{said:?}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    said
+}
