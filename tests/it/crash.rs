@@ -55,8 +55,16 @@ async fn killed_at_any_moment_it_keeps_its_promises() {
 #[cfg(debug_assertions)]
 #[tokio::test]
 async fn an_acknowledgement_before_the_commit_is_caught() {
-    let (_, violations) = storm(3, 1, &[("SWARMEM_SEEDED_BUG", "ack-before-commit")]).await;
-    assert!(violations.iter().any(|v| matches!(v, Violation::LostWrite { .. })), "{violations:?}");
+    // A kill may fall between a commit and its answer, where the bug does no harm; it does not do so for long.
+    let mut seen = Vec::new();
+    for seed in 1..=10 {
+        let (_, violations) = storm(3, seed, &[("SWARMEM_SEEDED_BUG", "ack-before-commit")]).await;
+        if violations.iter().any(|v| matches!(v, Violation::LostWrite { .. })) {
+            return;
+        }
+        seen.extend(violations);
+    }
+    panic!("no lost write was found, only {seen:?}");
 }
 
 fn number(variable: &str) -> Option<u64> {
