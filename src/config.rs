@@ -240,6 +240,12 @@ mod tests {
                 &[("log.levl", "x")],
                 "unknown setting log.levl, from the command line; the nearest is log.level",
             ),
+            (
+                "",
+                &[],
+                &[("foo.bar", "x")],
+                "unknown setting foo.bar, from the command line; `swarmem config print-default` lists them all",
+            ),
             ("[log]\nlevel = ", &[], &[], "the file FILE is not TOML, line 2: "),
         ];
         for (file, env, overrides, expected) in cases {

@@ -122,7 +122,7 @@ pub struct Batch {
 
 impl Batch {
     /// What must be loaded, under the lock. Where an entry is named and also lies below a prefix of the footprint, the
-    /// loaded version has its content if the name asks for it.
+    /// loaded version has its content if the name asks for it, and is empty where it is not loaded.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         Footprint::of(&self.requests, &self.limits)

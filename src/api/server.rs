@@ -16,6 +16,10 @@ use crate::lifecycle::Lifecycle;
 /// A peer that answers nothing for so long after so long of silence is gone.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 
+/// Calls and watches that one connection may have open. The transport's own default is 200, and a client that wants more
+/// waits without a word.
+const STREAMS_MAX: u32 = 1_000;
+
 /// A bound socket.
 #[derive(Debug)]
 pub enum Listener {
@@ -31,6 +35,10 @@ pub async fn serve(listener: Listener, routes: Routes, lifecycle: Lifecycle) {
     let router = Server::builder()
         .http2_keepalive_interval(Some(interval))
         .http2_keepalive_timeout(Some(timeout))
+        .max_concurrent_streams(Some(STREAMS_MAX))
+        // By default a client that gives up 20 calls before they are looked at loses its connection, and with it every
+        // other call and watch on it. Agents do give up; what they may have open is bound above.
+        .http2_max_pending_accept_reset_streams(Some(STREAMS_MAX as usize))
         .layer(MapResponseLayer::new(explain))
         .add_routes(routes);
     let ends = lifecycle.soft.clone().cancelled_owned();

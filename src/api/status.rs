@@ -156,7 +156,8 @@ fn explained(error: Error) -> Explained {
 
 /// The entry, without content and attributes or even tags and source where it would be too long.
 fn short(version: &Version) -> v1::Entry {
-    let mut entry = encode::entry(version, false);
+    let is_loaded = version.body.content.len() as u64 == version.content_bytes;
+    let mut entry = encode::entry(version, !is_loaded);
     if entry.encoded_len() > ENTRY_BYTES_MAX {
         entry = encode::entry(version, true);
     }

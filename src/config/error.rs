@@ -24,14 +24,14 @@ pub enum Error {
         message: String,
     },
     /// There is no such setting.
-    #[error("unknown setting {name}, {origin}; the nearest is {nearest}")]
+    #[error("unknown setting {name}, {origin}; {}", hint(nearest.as_deref()))]
     Unknown {
         /// The name as it was given.
         name: String,
         /// Who gave it.
         origin: Origin,
-        /// The known name that is most like it.
-        nearest: String,
+        /// The known name that is most like it, if one is like it at all.
+        nearest: Option<String>,
     },
     /// The setting does not take this value.
     #[error("{name} = {value}, {origin}: must be {allowed}")]
@@ -84,4 +84,11 @@ impl fmt::Display for Origin {
             Self::Code => write!(f, "set in code"),
         }
     }
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(
+        || "`swarmem config print-default` lists them all".to_owned(),
+        |nearest| format!("the nearest is {nearest}"),
+    )
 }

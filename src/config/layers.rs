@@ -119,11 +119,11 @@ impl Layers {
         self.catalog.iter().flat_map(|entry| &entry.settings)
     }
 
-    fn nearest(&self, name: &str) -> String {
+    fn nearest(&self, name: &str) -> Option<String> {
         nearest(name, self.settings().map(Setting::name))
     }
 
-    fn nearest_section(&self, name: &str) -> String {
+    fn nearest_section(&self, name: &str) -> Option<String> {
         nearest(name, self.catalog.iter().map(|entry| entry.name.to_owned()))
     }
 }
@@ -139,13 +139,14 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     Error::Syntax { path: path.to_owned(), line, message }
 }
 
-/// The candidate that takes the fewest edits, whole or without its section.
-fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> String {
+/// The candidate that takes the fewest edits, whole or without its section; none if that is half of the name or more.
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let distance = |candidate: &String| {
         let key = candidate.rsplit('.').next().unwrap_or(candidate);
         edits(name, candidate).min(edits(name, key))
     };
-    candidates.min_by_key(distance).expect("the catalogue is not empty")
+    let (distance, nearest) = candidates.map(|c| (distance(&c), c)).min()?;
+    (distance * 2 < name.chars().count()).then_some(nearest)
 }
 
 /// How many characters must be put in, taken out or replaced to turn one word into the other (Levenshtein).

@@ -54,6 +54,8 @@ impl Default for Limits {
     }
 }
 
+/// Reads in one branch of a transaction; with contents of 256 KiB these are 16 MiB, which a client takes.
+pub const TRANSACTION_GETS_MAX: usize = 64;
 /// Bytes of a request id.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Members of each list in a filter.

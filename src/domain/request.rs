@@ -8,7 +8,7 @@ use std::{
 use super::{
     Invalid,
     entry::{Body, Etag},
-    limits::{Limits, REQUEST_ID_BYTES_MAX},
+    limits::{Limits, REQUEST_ID_BYTES_MAX, TRANSACTION_GETS_MAX},
     namespace::{AgentId, EntryPath, Prefix},
     time::Expiry,
 };
@@ -248,6 +248,13 @@ impl Request {
             }
         }
         for (name, operations) in [("success", &success), ("failure", &failure)] {
+            let gets = operations.iter().filter(|o| matches!(o, Operation::Get { .. })).count();
+            if gets > TRANSACTION_GETS_MAX {
+                return Err(Invalid::new(
+                    name,
+                    format!("{gets} gets, at most {TRANSACTION_GETS_MAX} are allowed"),
+                ));
+            }
             writes_once(operations)
                 .map_err(|(at, e)| e.within(format!("{name}[{at}].{}", operations[at].name())))?;
         }
@@ -336,11 +343,15 @@ fn writes_once(operations: &[Operation]) -> Result<(), (usize, Invalid)> {
     Ok(())
 }
 
+/// A condition that fails answers with the current entry, and with its content if it has at most so many bytes: an
+/// error travels in headers, where there is little room.
+pub const REFUSAL_CONTENT_BYTES_MAX: u64 = 4 * 1024;
+
 /// What a store loads, under the lock, before the requests of a commit can be decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Entries by name, and whether their content is needed.
-    pub entries: BTreeMap<EntryPath, bool>,
+    /// Entries by name; their content is needed if it has at most so many bytes.
+    pub entries: BTreeMap<EntryPath, u64>,
     /// Everything below these, without contents, but no more than so many of each.
     pub prefixes: BTreeMap<Prefix, usize>,
     /// Outcomes recorded under these names.
@@ -356,18 +367,21 @@ impl Footprint {
             footprint.records.extend(request.record_key());
             for compare in &request.compares {
                 match &compare.target {
-                    Target::Entry(path) => footprint.entry(path, matches!(compare.test, Test::Content(..))),
+                    Target::Entry(path) => {
+                        let compared = matches!(compare.test, Test::Content(..));
+                        footprint.entry(path, if compared { u64::MAX } else { 0 });
+                    }
                     Target::Below(prefix) => footprint.prefix(prefix, None, limits),
                 }
             }
             for operation in request.success.iter().chain(&request.failure) {
                 match operation {
-                    // A condition that fails answers with the current entry, content included.
                     Operation::Put { path, condition, .. } | Operation::Delete { path, condition } => {
-                        footprint.entry(path, *condition != Condition::Always);
+                        let always = *condition == Condition::Always;
+                        footprint.entry(path, if always { 0 } else { REFUSAL_CONTENT_BYTES_MAX });
                     }
-                    Operation::Get { path } => footprint.entry(path, true),
-                    Operation::Expire { path } => footprint.entry(path, false),
+                    Operation::Get { path } => footprint.entry(path, u64::MAX),
+                    Operation::Expire { path } => footprint.entry(path, 0),
                     Operation::DeletePrefix { prefix, limit } => {
                         footprint.prefix(prefix, *limit, limits);
                     }
@@ -377,10 +391,10 @@ impl Footprint {
         footprint
     }
 
-    fn entry(&mut self, path: &EntryPath, content: bool) {
+    fn entry(&mut self, path: &EntryPath, content_bytes_max: u64) {
         match self.entries.get_mut(path) {
-            Some(needed) => *needed |= content,
-            None => drop(self.entries.insert(path.clone(), content)),
+            Some(needed) => *needed = content_bytes_max.max(*needed),
+            None => drop(self.entries.insert(path.clone(), content_bytes_max)),
         }
     }
 

@@ -128,9 +128,10 @@ impl State {
             }
             entries.extend(loaded.into_iter().map(|v| (v.path.clone(), v)));
         }
-        for (path, &content) in &footprint.entries {
+        for (path, &content_bytes_max) in &footprint.entries {
             if let Some(version) = self.version_at(path, self.head.mark.revision) {
-                let version = if content { Arc::clone(version) } else { without_content(version) };
+                let wanted = version.content_bytes <= content_bytes_max;
+                let version = if wanted { Arc::clone(version) } else { without_content(version) };
                 entries.insert(path.clone(), version);
             }
         }

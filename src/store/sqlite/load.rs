@@ -42,7 +42,7 @@ pub(super) async fn footprint(
         }
         entries.extend(below.into_iter().map(|v| (v.path.clone(), v)));
     }
-    let named: Vec<_> = footprint.entries.iter().map(|(path, &content)| (path, content)).collect();
+    let named: Vec<_> = footprint.entries.iter().map(|(path, &bytes_max)| (path, bytes_max)).collect();
     for version in by_name(connection, swarm_id, head.mark.revision, &named).await?.into_iter().flatten() {
         entries.insert(version.path.clone(), version);
     }
@@ -51,12 +51,13 @@ pub(super) async fn footprint(
     Ok(Loaded { head, entries, truncated, records })
 }
 
-/// The newest version at or before `at` of each entry, if that is a put; with its content where that is asked for.
+/// The newest version at or before `at` of each entry, if that is a put; with its content if that has at most so many
+/// bytes.
 pub(super) async fn by_name(
     connection: &mut SqliteConnection,
     swarm_id: i64,
     at: Revision,
-    names: &[(&EntryPath, bool)],
+    names: &[(&EntryPath, u64)],
 ) -> Result<Vec<Option<Arc<Version>>>, Error> {
     let mut found = vec![None; names.len()];
     for (chunk, names) in names.chunks(NAMES_MAX).enumerate() {
@@ -72,19 +73,19 @@ pub(super) async fn by_name(
     Ok(found)
 }
 
-fn by_name_sql(swarm_id: i64, at: Revision, names: &[(&EntryPath, bool)]) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new("WITH wanted (place, namespace, key, content) AS (");
+fn by_name_sql(swarm_id: i64, at: Revision, names: &[(&EntryPath, u64)]) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new("WITH wanted (place, namespace, key, content_max) AS (");
     sql.push_values(0..names.len().next_power_of_two(), |mut row, place| {
         let name = names.get(place);
         row.push_bind(signed(place as u64))
             .push_bind(name.map(|(path, _)| path.namespace.as_str()))
             .push_bind(name.map(|(path, _)| path.key.as_str()))
-            .push_bind(name.is_some_and(|(_, content)| *content));
+            .push_bind(name.map(|(_, bytes_max)| signed(*bytes_max)));
     });
     sql.push(concat!(
         ") SELECT ",
         version_columns!(),
-        ", CASE WHEN w.content THEN l.content END, w.place \
+        ", CASE WHEN l.content_bytes <= w.content_max THEN l.content END, w.place \
          FROM wanted w \
          CROSS JOIN versions v ON v.namespace = w.namespace AND v.key = w.key AND v.revision = \
          (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = "
@@ -266,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn a_lookup_seeks_the_newest_version() {
         let path = rows::path("shared/x", "k");
-        let sql = by_name_sql(1, Revision(1), &[(&path, true), (&path, false)]);
+        let sql = by_name_sql(1, Revision(1), &[(&path, u64::MAX), (&path, 0)]);
         let plan = plan(sql.sql().as_str()).await.join("\n");
         assert!(
             plan.contains("SEARCH n USING PRIMARY KEY (swarm_id=? AND namespace=? AND key=? AND revision<?)"),

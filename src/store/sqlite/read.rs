@@ -115,7 +115,7 @@ pub(super) async fn entries(
     let head = swarm.head()?;
     let versions = match resolve(head, at) {
         Ok(at) => {
-            let names: Vec<_> = paths.iter().map(|path| (path, true)).collect();
+            let names: Vec<_> = paths.iter().map(|path| (path, u64::MAX)).collect();
             Ok(load::by_name(reader.connection(), swarm.swarm_id, at, &names).await?)
         }
         Err(error) => Err(error),

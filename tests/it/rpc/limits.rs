@@ -199,7 +199,23 @@ async fn terms_of_requests_and_filters_are_counted() {
         assert!(ann.list(list(good)).await.is_ok());
         assert_eq!(refused(ann.list(list(bad)).await), field);
     }
-    let get = || v1::Operation { operation: Some(v1::operation::Operation::Get(name("shared/x", "k"))) };
+    let get = |_| v1::Operation { operation: Some(v1::operation::Operation::Get(name("shared/x", "k"))) };
+    let delete = |n: usize| {
+        let delete =
+            v1::DeleteOperation { namespace: "shared/x".into(), key: n.to_string(), precondition: None };
+        v1::Operation { operation: Some(v1::operation::Operation::Delete(delete)) }
+    };
+    for (success, failure, expected) in [(64, 64, None), (65, 0, Some("success")), (0, 65, Some("failure"))] {
+        let request = v1::TransactRequest {
+            success: (0..success).map(get).collect(),
+            failure: (0..failure).map(get).collect(),
+            ..Default::default()
+        };
+        match expected {
+            None => assert!(ann.transact(request).await.is_ok()),
+            Some(field) => assert_eq!(refused(ann.transact(request).await), field),
+        }
+    }
     let exists = v1::Compare {
         target: Some(v1::compare::Target::Entry(name("shared/x", "k"))),
         operator: 0,
@@ -213,8 +229,8 @@ async fn terms_of_requests_and_filters_are_counted() {
     ] {
         let request = v1::TransactRequest {
             compares: vec![exists.clone(); compares],
-            success: vec![get(); success],
-            failure: vec![get(); failure],
+            success: (0..success).map(delete).collect(),
+            failure: (0..failure).map(delete).collect(),
             ..Default::default()
         };
         match expected {
