@@ -169,13 +169,14 @@ async fn list_page(
     let mut listing = Listing::default();
     let mut bytes = 0;
     let limits = &shared.settings.limits;
+    // One more than the page tells whether there are more.
+    let mut limit = PageLimit { rows: query.page_size.saturating_add(1), bytes: limits.page_bytes_max };
     'ranges: for range in query.filter.ranges() {
         if after.as_ref().is_some_and(|a| range.end.as_deref().is_some_and(|end| a.namespace.as_str() >= end))
         {
             continue;
         }
         loop {
-            let limit = PageLimit { rows: limits.page_size_max, bytes: limits.page_bytes_max };
             let content = query.view == View::Full;
             let scan = Scan { range: range.clone(), after: after.clone(), at: snapshot.at, limit, content };
             let page = shared.store.scan(swarm, &scan).await?;
@@ -209,6 +210,8 @@ async fn list_page(
                 Some(resume) => after = Some(resume),
                 None => break,
             }
+            // Much does not match, or is only counted: in larger steps from here on.
+            limit.rows = limit.rows.saturating_mul(4).min(limits.page_size_max);
         }
     }
     let position = match position {
