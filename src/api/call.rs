@@ -89,6 +89,12 @@ impl<T> Call<T> {
 }
 
 fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status> {
+    for header in [AGENT, ROLE] {
+        // Whoever adds the true one behind a forged one must not be passed over.
+        if headers.get_all(header).iter().count() > 1 {
+            return Err(invalid(Invalid::new(header, "is given more than once")));
+        }
+    }
     let (header, name) = match (headers.get_bin(AGENT_BIN), headers.get(AGENT)) {
         (Some(_), Some(_)) => {
             return Err(invalid(Invalid::new(AGENT_BIN, "goes with no swarmem-agent beside it")));

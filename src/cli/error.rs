@@ -135,6 +135,12 @@ fn exit_code_of(error: &client::Error) -> u8 {
 fn told(error: &client::Error) -> String {
     match error {
         client::Error::Connect { address, detail } => unreachable_line(address, detail),
+        // Without a reason it is the transport that speaks, and in its own words.
+        client::Error::Refused(refusal)
+            if refusal.reason.is_none() && refusal.message.contains("h2 protocol error") =>
+        {
+            "the connection to the coordinator broke".to_owned()
+        }
         client::Error::Refused(refusal) => match way_out(refusal) {
             Some(way_out) => format!("{refusal}; {way_out}"),
             None => refusal.to_string(),
@@ -174,6 +180,8 @@ fn way_out(refusal: &Refusal) -> Option<String> {
     let by_code = || match refusal.code {
         Code::Aborted => Some("read the entry again and use its etag"),
         Code::PermissionDenied | Code::Unauthenticated => Some("use an --agent and --role that may"),
+        // The coordinator's own word that nothing was done.
+        Code::DeadlineExceeded if refusal.reason.is_some() => Some("allow more with --timeout"),
         Code::DeadlineExceeded => Some(
             "allow more with --timeout; if it was a write it may have been done: look before repeating it",
         ),

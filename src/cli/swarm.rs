@@ -81,7 +81,12 @@ pub(super) async fn run(global: &Global, command: SwarmCommand, output: &mut Out
         }
         SwarmCommand::List => list(&client, output).await,
         SwarmCommand::Delete { name, yes } => {
-            if !yes && confirm::can_ask() {
+            if !yes {
+                // Too much to lose for a script's slip.
+                if !confirm::can_ask() {
+                    let way_out = "deleting a swarm needs --yes where nobody can be asked";
+                    return Err(Error::Usage(way_out.to_owned()));
+                }
                 confirm::ask(&format!("Delete the swarm {name} with all it holds?"))?;
             }
             client.in_swarm(&name).delete_swarm().await?;

@@ -40,7 +40,7 @@ pub struct WatchArgs {
     /// Print each entry as it was before, too
     #[arg(long)]
     pub before: bool,
-    /// Stop after so many events
+    /// Stop after so many events; the entries of a snapshot do not count
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
 }

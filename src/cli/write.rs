@@ -17,7 +17,7 @@ use super::{
     view::{seconds_of, time_of},
 };
 use crate::{
-    client::Client,
+    client::{self, Client},
     wire::v1::{self, precondition::Condition, put_operation::Expiry},
 };
 
@@ -30,7 +30,7 @@ pub struct PutArgs {
     /// Where it goes, such as shared/findings or agents/coder/notes
     pub namespace: String,
     /// The text; - reads it from standard input
-    pub content: Option<String>,
+    pub content: String,
     /// Its key; by default the coordinator draws one
     #[arg(long, default_value = "", hide_default_value = true)]
     pub key: String,
@@ -145,11 +145,7 @@ fn operation(args: PutArgs) -> Result<v1::PutOperation, Error> {
         namespace: args.namespace,
         key: args.key,
         kind: args.kind.map_or(v1::Kind::Unspecified, v1::Kind::from).into(),
-        content: match args.content {
-            Some(dash) if dash == "-" => read_stdin()?,
-            Some(content) => content,
-            None => String::new(),
-        },
+        content: if args.content == "-" { read_stdin()? } else { args.content },
         attributes,
         tags: args.tags,
         importance: args.importance,
@@ -204,11 +200,7 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
                 let count = count_below(&client, &args.namespace).await?;
                 confirm::ask(&format!("Delete {count} entries in {} and below it?", args.namespace))?;
             }
-            let delete =
-                v1::DeletePrefixOperation { prefix: args.namespace, limit: args.limit.unwrap_or_default() };
-            let v1::DeletePrefixResponse { result, token } = client.delete_prefix(delete).await?;
-            let v1::DeletePrefixResult { deleted, more } = result.unwrap_or_default();
-            (deleted, more, token)
+            delete_below(&client, args.namespace, args.limit).await?
         }
     };
     if output.format() == Format::Json {
@@ -217,9 +209,40 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
     output.line(&match (deleted, more) {
         (0, _) => "there was nothing to delete".to_owned(),
         (1, false) => "deleted 1 entry".to_owned(),
+        (1, true) => "deleted 1 entry; there are more".to_owned(),
         (many, false) => format!("deleted {many} entries"),
         (many, true) => format!("deleted {many} entries; there are more"),
     })
+}
+
+/// In one revision if the coordinator takes so much at once, else step by step.
+async fn delete_below(
+    client: &Client,
+    prefix: String,
+    limit: Option<u32>,
+) -> Result<(u64, bool, String), Error> {
+    let call = async |limit| {
+        let delete = v1::DeletePrefixOperation { prefix: prefix.clone(), limit };
+        let v1::DeletePrefixResponse { result, token } = client.delete_prefix(delete).await?;
+        let v1::DeletePrefixResult { deleted, more } = result.unwrap_or_default();
+        Ok((deleted, more, token))
+    };
+    let refused: client::Error = match call(limit.unwrap_or_default()).await {
+        Ok(all) => return Ok(all),
+        Err(refused) => refused,
+    };
+    let step = refused.metadata("max").and_then(|max| max.parse().ok());
+    let (Some("PREFIX_TOO_LARGE"), Some(step), None) = (refused.reason(), step, limit) else {
+        return Err(refused.into());
+    };
+    let mut total = 0;
+    loop {
+        let (deleted, more, token) = call(step).await?;
+        total += deleted;
+        if !more {
+            return Ok((total, false, token));
+        }
+    }
 }
 
 async fn count_below(client: &Client, prefix: &str) -> Result<u64, Error> {

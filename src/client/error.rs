@@ -34,6 +34,14 @@ impl Error {
         }
     }
 
+    /// A machine-readable fact the coordinator gave, such as `floor` with `COMPACTED`.
+    pub fn metadata(&self, name: &str) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.metadata.get(name).map(String::as_str),
+            Self::Connect { .. } | Self::Protocol(_) => None,
+        }
+    }
+
     /// The stable reason the coordinator gave, such as `ENTRY_NOT_FOUND`.
     pub fn reason(&self) -> Option<&str> {
         match self {

@@ -6,6 +6,7 @@
 mod backup;
 mod commit;
 mod connections;
+mod identity;
 mod load;
 mod maintain;
 mod open;
@@ -25,11 +26,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use self::connections::Connections;
 pub use self::{
     backup::{BackupError, backup, restore},
     open::OpenError,
 };
+use self::{connections::Connections, identity::Identity};
 use super::{
     At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
 };
@@ -67,6 +68,7 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     token_key: TokenKey,
     connections: Connections,
+    identity: Identity,
     /// Held as long as the store is open.
     lock: Mutex<Option<File>>,
 }
@@ -82,7 +84,8 @@ impl SqliteStore {
         let mut writer = open::open_writer(&path, busy_timeout).await?;
         let token_key = open::token_key(&mut writer, &path).await?;
         let connections = Connections::new(writer, &path, busy_timeout, read_connections);
-        Ok(Self { clock, token_key, connections, lock: Mutex::new(Some(lock)) })
+        let identity = Identity::of(&path).map_err(|source| OpenError::Io { file: path.clone(), source })?;
+        Ok(Self { clock, token_key, connections, identity, lock: Mutex::new(Some(lock)) })
     }
 
     /// Waits for what is under way, moves everything into the database file, and lets go of it. Calls that come
@@ -104,6 +107,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), Error> {
+        self.identity.check()?;
         swarms::ping(&self.connections).await
     }
 
@@ -128,7 +132,11 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, id: &SwarmId, batch: &Batch) -> Result<Applied, CommitError> {
-        commit::commit(&self.connections, &*self.clock, id, batch).await
+        self.identity.check()?;
+        let applied = commit::commit(&self.connections, &*self.clock, id, batch).await?;
+        // Before anything is acknowledged: a commit to a file that nobody can open again is none.
+        self.identity.check()?;
+        Ok(applied)
     }
 
     async fn is_committed(&self, id: &SwarmId, nonce: Nonce, after: Revision) -> Result<bool, Error> {

@@ -99,6 +99,20 @@ fn entries_are_listed_counted_and_cleared() {
 }
 
 #[test]
+fn more_than_one_request_takes_is_deleted_step_by_step() {
+    let server = Server::start(&["--set", "limits.delete_prefix_max=2"]);
+    for key in ["1", "2", "3", "4", "5"] {
+        printed(&server.run(&["put", "shared/a", "x", "--key", key]));
+    }
+    let limited = printed(&server.run(&["delete", "shared/a", "--prefix", "--limit", "1"]));
+    assert_eq!(limited, "deleted 1 entry; there are more\n");
+    assert_eq!(printed(&server.run(&["delete", "shared/a", "--prefix"])), "deleted 4 entries\n");
+    // A text that was forgotten does not become an empty entry.
+    complaint(&server.run(&["put", "shared/a", "--key", "6"]), 2);
+    assert_eq!(printed(&server.run(&["list", "--count"])), "0\n");
+}
+
+#[test]
 fn swarms_are_created_described_and_deleted() {
     let server = Server::start(&[]);
     let created = object(&server.run(&["swarm", "create", "lab", "--keep-for", "1h", "--json"]));
@@ -113,6 +127,8 @@ fn swarms_are_created_described_and_deleted() {
         table.starts_with("SWARM ") && table.contains("\ndefault ") && table.contains("\nlab "),
         "{table}"
     );
+    let line = complaint(&server.run(&["swarm", "delete", "lab"]), 2);
+    assert!(line.contains("--yes"), "{line}");
     assert_eq!(printed(&server.run(&["swarm", "delete", "lab", "--yes"])), "deleted the swarm lab\n");
     let line = complaint(&server.run(&["list", "--swarm", "lab"]), 3);
     assert!(line.contains("swarmem swarm list"), "{line}");

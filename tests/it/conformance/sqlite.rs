@@ -313,3 +313,23 @@ async fn only_a_database_is_backed_up_and_restored() {
     let (h, _store) = harness(&file).await;
     assert_eq!(h.head(&id).await.mark.revision, Revision(4), "a failed restoration changes nothing");
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (h, store) = harness(&file(&directory)).await;
+    let id = fill(&h).await;
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::rename(file(&directory), &elsewhere).unwrap();
+    for replaced in [false, true] {
+        if replaced {
+            std::fs::write(file(&directory), "").unwrap();
+        }
+        let failed = h.try_commit(&id, [put("shared/x", "k", "lost")]).await;
+        assert!(matches!(failed, Err(CommitError::Failed(Error::Unavailable(_)))), "{failed:?}");
+        assert!(matches!(store.ping().await, Err(Error::Unavailable(_))));
+    }
+    std::fs::rename(elsewhere, file(&directory)).unwrap();
+    store.ping().await.unwrap();
+    h.put(&id, "shared/x", "k", "kept").await;
+}

@@ -30,6 +30,11 @@ async fn a_call_says_who_it_is_from() {
         (&[("swarmem-agent", &"x".repeat(129))], "swarmem-agent"),
         (&[("swarmem-agent", "a"), ("swarmem-role", "root")], "swarmem-role"),
         (&[("swarmem-agent", "a"), ("swarmem-role", "Agent")], "swarmem-role"),
+        (&[("swarmem-agent", "a"), ("swarmem-agent", "b")], "swarmem-agent"),
+        (
+            &[("swarmem-agent", "a"), ("swarmem-role", "orchestrator"), ("swarmem-role", "agent")],
+            "swarmem-role",
+        ),
     ] {
         assert_eq!(field(&ask(headers).await.unwrap_err()), wrong, "{headers:?}");
     }
