@@ -7,11 +7,13 @@ mod convert;
 mod encode;
 pub mod health;
 mod memory;
+mod mutation;
 mod parse;
 pub mod server;
 pub mod status;
 mod swarm;
 mod watch;
+mod write_stream;
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use tonic::service::Routes;
 
 pub use encode::WireEncoder;
 pub use health::{HealthBoard, HealthService};
+pub use write_stream::WriteStreamLimits;
 
 use crate::{
     coordinator::Coordinator,
@@ -34,6 +37,8 @@ struct Service {
     coordinator: Coordinator,
     /// A call without a deadline gets this one; a longer one is cut to it.
     request_timeout: Duration,
+    /// What one stream of writes may have unanswered.
+    write_stream: WriteStreamLimits,
 }
 
 /// All services over one coordinator.
@@ -41,8 +46,13 @@ struct Service {
 /// # Panics
 /// When the descriptors that are built in cannot be read.
 #[must_use]
-pub fn routes(coordinator: &Coordinator, health: HealthBoard, request_timeout: Duration) -> Routes {
-    let service = Service { coordinator: coordinator.clone(), request_timeout };
+pub fn routes(
+    coordinator: &Coordinator,
+    health: HealthBoard,
+    request_timeout: Duration,
+    write_stream: WriteStreamLimits,
+) -> Routes {
+    let service = Service { coordinator: coordinator.clone(), request_timeout, write_stream };
     let bytes_max = coordinator.limits().request_bytes_max;
     let memory = MemoryServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let watch = WatchServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);

@@ -36,6 +36,7 @@ pub struct App {
     address: Option<SocketAddr>,
     unix_socket: Option<PathBuf>,
     request_timeout: Duration,
+    write_stream: api::WriteStreamLimits,
     drain_timeout: Duration,
 }
 
@@ -72,6 +73,10 @@ impl App {
             address: None,
             unix_socket: None,
             request_timeout: Duration::from_millis(config.server.request_timeout_ms),
+            write_stream: api::WriteStreamLimits {
+                requests_max: config.lanes.stream_requests_max,
+                bytes_max: config.lanes.stream_bytes_max,
+            },
             drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
         };
         app.bind_sockets(&config.server).await?;
@@ -98,7 +103,7 @@ impl App {
         let health = HealthBoard::default();
         // Before the first call is taken: nobody is to hear that what answers does not serve.
         health.probe(&self.coordinator, 0).await;
-        let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout);
+        let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout, self.write_stream);
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {
             let serve = api::server::serve(listener, routes.clone(), self.lifecycle.clone());

@@ -30,6 +30,7 @@ mod endpoint;
 mod error;
 mod identity;
 mod watch;
+mod write_stream;
 
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub use self::{
     error::{Error, FieldViolation, Refusal},
     identity::{Role, Stamp, UnknownRole},
     watch::Watch,
+    write_stream::{Answer, IN_FLIGHT_MAX, WriteStream},
 };
 use crate::wire::v1::{
     memory_service_client::MemoryServiceClient, swarm_service_client::SwarmServiceClient,
@@ -101,6 +103,8 @@ pub struct Client {
     /// Apart from `streams`, so that a call never waits behind the bytes of a watch.
     calls: Channel,
     streams: Channel,
+    /// Apart from `streams`, so that an answer never waits behind the bytes of a watch that is not read.
+    writes: Channel,
     options: Options,
 }
 
@@ -115,8 +119,10 @@ impl Client {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        let (calls, streams) = match endpoint.address() {
-            endpoint::Address::Tcp(_) => (calls.connect().await, streams.connect_lazy()),
+        let (calls, streams, writes) = match endpoint.address() {
+            endpoint::Address::Tcp(_) => {
+                (calls.connect().await, streams.connect_lazy(), streams.connect_lazy())
+            }
             endpoint::Address::Unix(path) => {
                 let open = {
                     let path = path.clone();
@@ -127,12 +133,13 @@ impl Client {
                 };
                 (
                     calls.connect_with_connector(tower::service_fn(open.clone())).await,
+                    streams.connect_with_connector_lazy(tower::service_fn(open.clone())),
                     streams.connect_with_connector_lazy(tower::service_fn(open)),
                 )
             }
         };
         let calls = calls.map_err(|error| Error::connect(endpoint, &error))?;
-        Ok(Self { calls, streams, options })
+        Ok(Self { calls, streams, writes, options })
     }
 
     /// The same connections, for another swarm.
@@ -158,6 +165,11 @@ impl Client {
     pub fn watches(&self) -> WatchServiceClient<Transport> {
         WatchServiceClient::with_interceptor(self.streams.clone(), self.stamp())
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    /// The stub of `MemoryService` for streams of writes, on a connection of their own, without a deadline.
+    fn writes(&self) -> MemoryServiceClient<Transport> {
+        MemoryServiceClient::with_interceptor(self.writes.clone(), self.stamp())
     }
 
     /// The stub of `SwarmService`.

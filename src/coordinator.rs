@@ -21,11 +21,12 @@ use bytes::Bytes;
 use dashmap::DashMap;
 
 pub use error::Error;
-pub use lane::Written;
+pub use lane::{Writing, Written};
 pub use lifetime::LifetimeSettings;
 pub use queue::LaneLimits;
 pub use ring::RingLimits;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::Bus,
@@ -158,9 +159,9 @@ impl Coordinator {
     /// if its commit has not begun.
     ///
     /// # Errors
-    /// [`Error::Denied`] before anything is looked at; what [`domain::apply`](crate::domain::apply) refuses;
-    /// [`Error::Overloaded`] and [`Error::DeadlineExceeded`] when nothing was begun; [`Error::OutcomeUnknown`] when it
-    /// was begun and `deadline` passed.
+    /// Those of [`Coordinator::submit`]; what [`domain::apply`](crate::domain::apply) refuses;
+    /// [`Error::DeadlineExceeded`] when nothing was begun; [`Error::OutcomeUnknown`] when it was begun and `deadline`
+    /// passed.
     pub async fn write(
         &self,
         caller: &Principal,
@@ -168,15 +169,37 @@ impl Coordinator {
         request: Request,
         deadline: Instant,
     ) -> Result<Written, Error> {
+        self.finish(self.submit(caller, swarm, Arc::new(request), deadline)?, deadline).await
+    }
+
+    /// Waits for what a submitted request comes to, no longer than until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Coordinator::write`].
+    pub async fn finish(&self, writing: Writing, deadline: Instant) -> Result<Written, Error> {
+        lane::finish(writing, deadline).await
+    }
+
+    /// Puts a request on its swarm's lane without waiting for its commit. Requests of one agent to one swarm are
+    /// committed in the order in which they were submitted.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] before anything is looked at; [`Error::Overloaded`] when the lane is full; [`Error::Draining`].
+    pub fn submit(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        request: Arc<Request>,
+        deadline: Instant,
+    ) -> Result<Writing, Error> {
         authorise(caller, &request)?;
-        match lane::submit(&self.shared, swarm, request, deadline).await {
-            Err(Error::ConditionFailed { path, current }) => {
-                let readable = caller.readable();
-                let current = current.filter(|_| readable.covers(&path.namespace));
-                Err(Error::ConditionFailed { path, current })
-            }
-            other => other,
-        }
+        lane::submit(&self.shared, swarm, request, deadline, caller)
+    }
+
+    /// Is cancelled when the coordinator begins to shut down.
+    #[must_use]
+    pub fn draining(&self) -> &CancellationToken {
+        &self.shared.lifecycle.soft
     }
 }
 

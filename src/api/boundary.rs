@@ -14,6 +14,11 @@ pub fn explain(response: Response<Body>) -> Response<Body> {
     }
 }
 
+/// An error that the transport found in the middle of a stream of requests.
+pub(super) fn explained_status(status: Status) -> Status {
+    if status.details().is_empty() { explained(&status).into_status() } else { status }
+}
+
 /// What the transport says of a request that is no message, not one message, or cut off.
 const MALFORMED: [&str; 4] = [
     "decode Protobuf",

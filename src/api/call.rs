@@ -37,6 +37,8 @@ const MARGIN: Duration = Duration::from_millis(5);
 pub(super) struct Call<T> {
     pub caller: Principal,
     pub deadline: Instant,
+    /// When the caller itself stops waiting, if it said so; what ends a stream.
+    pub patience: Option<Instant>,
     pub message: T,
     swarm_header: Option<String>,
 }
@@ -52,13 +54,22 @@ impl Service {
             Some(Ok(swarm)) => Some(swarm.to_owned()),
             Some(Err(_)) => return Err(invalid(Invalid::new(SWARM, "is not text"))),
         };
-        let timeout = timeout(headers).unwrap_or(self.request_timeout).min(self.request_timeout);
-        let deadline = Instant::now() + timeout.saturating_sub(MARGIN);
-        Ok(Call { caller, deadline, swarm_header, message: request.into_inner() })
+        let now = Instant::now();
+        let given = timeout(headers);
+        let timeout = given.unwrap_or(self.request_timeout).min(self.request_timeout);
+        let deadline = now + timeout.saturating_sub(MARGIN);
+        let patience = given.and_then(|given| now.checked_add(given.saturating_sub(MARGIN)));
+        Ok(Call { caller, deadline, patience, swarm_header, message: request.into_inner() })
     }
 }
 
 impl<T> Call<T> {
+    /// What the headers say apart from the message.
+    pub fn split(self) -> (Call<()>, T) {
+        let Self { caller, deadline, patience, message, swarm_header } = self;
+        (Call { caller, deadline, patience, message: (), swarm_header }, message)
+    }
+
     /// The swarm that the message names; the header may route, but not contradict.
     pub fn swarm(&self, name: &str) -> Result<SwarmId, Status> {
         let swarm = SwarmId::parse(name).map_err(invalid)?;

@@ -7,7 +7,6 @@ use super::{
     parse::{self, Parsed, required},
 };
 use crate::{
-    coordinator::Written,
     domain::{
         Invalid,
         apply::Effect,
@@ -142,26 +141,19 @@ fn comparison(number: i32) -> Parsed<Option<Comparison>> {
     }))
 }
 
-/// What the operations came to. Only writes that took a revision have put results, so its mark names them.
-pub(super) fn results(written: &Written, effects: &[Effect]) -> Vec<v1::OperationResult> {
-    let mark = written.outcome.taken.unwrap_or_default();
-    effects.iter().map(|effect| v1::OperationResult { result: Some(result(mark, effect)) }).collect()
-}
-
-fn result(mark: Mark, effect: &Effect) -> v1::operation_result::Result {
+/// What an operation of the request that took `mark` came to.
+pub(super) fn result(mark: Mark, effect: Effect) -> v1::operation_result::Result {
     use v1::operation_result::Result as R;
     match effect {
         Effect::Put { path, version, expire_time } => R::Put(v1::PutResult {
             key: path.key.as_str().into(),
             etag: Etag(mark).encode(),
             revision: mark.revision.0,
-            version: *version,
+            version,
             expire_time: expire_time.map(encode::timestamp),
         }),
-        Effect::Delete(deleted) => R::Delete(v1::DeleteResult { deleted: *deleted }),
-        Effect::DeletePrefix { deleted, more } => {
-            R::DeletePrefix(v1::DeletePrefixResult { deleted: *deleted, more: *more })
-        }
+        Effect::Delete(deleted) => R::Delete(v1::DeleteResult { deleted }),
+        Effect::DeletePrefix { deleted, more } => R::DeletePrefix(v1::DeletePrefixResult { deleted, more }),
         Effect::Get(found) => {
             R::Get(v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) })
         }

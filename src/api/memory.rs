@@ -1,13 +1,15 @@
 //! `MemoryService`: reading and writing entries.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Service,
-    call::{Call, arguments, idempotency},
+    call::arguments,
     convert, encode,
-    parse::{self, required},
+    mutation::{Done, Mutation, count},
+    parse,
     status::{invalid, of},
+    write_stream::WriteStream,
 };
 use crate::{
     coordinator::{
@@ -16,49 +18,39 @@ use crate::{
     },
     domain::{
         Invalid,
+        apply::Outcome,
         namespace::{Prefix, Suffix},
         position::{Position, Purpose},
-        request::{Idempotency, Operation, Request as Mutation},
         swarm::SwarmId,
     },
-    wire::v1::{self, memory_service_server::MemoryService, operation_result::Result as R},
+    wire::v1::{self, memory_service_server::MemoryService},
 };
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    /// Commits operations that are all or none.
-    async fn write_all<T>(
-        &self,
-        call: &Call<T>,
-        swarm: &SwarmId,
-        idempotency: Option<Idempotency>,
-        operations: Vec<Operation>,
-    ) -> Result<(Written, Vec<R>), Status> {
-        let limits = self.coordinator.limits();
-        let author = call.caller.agent.clone();
-        // Only a batch has members that can contradict each other.
-        let request = Mutation::write(author, idempotency, operations, limits)
-            .map_err(|e| invalid(e.within("puts")))?;
-        self.commit(call, swarm, request).await
-    }
-
-    async fn commit<T>(
-        &self,
-        call: &Call<T>,
-        swarm: &SwarmId,
-        request: Mutation,
-    ) -> Result<(Written, Vec<R>), Status> {
+    /// A write that came alone.
+    async fn mutate<M: Mutation>(&self, request: Request<M>) -> Answer<M::Response> {
+        let (call, message) = self.call(request)?.split();
+        let (swarm, request) = self.mutation(&call, message)?;
         let written =
-            self.coordinator.write(&call.caller, swarm, request, call.deadline).await.map_err(of)?;
-        let effects = written.outcome.effects.clone();
-        let effects = call.change(self.coordinator.recall_effects(swarm, effects)).await?;
-        let results = convert::results(&written, &effects).into_iter().filter_map(|r| r.result).collect();
-        Ok((written, results))
+            self.coordinator.write(&call.caller, &swarm, request, call.deadline).await.map_err(of)?;
+        let done = call.change(self.done(&swarm, written)).await?;
+        Ok(Response::new(M::response(done)))
     }
 
-    fn written_token(&self, swarm: &SwarmId, written: &Written) -> String {
-        self.token(swarm, &Position::after(written.incarnation, written.mark))
+    /// What a committed request came to, in the words of the wire.
+    pub(super) async fn done(&self, swarm: &SwarmId, written: Written) -> Result<Done, Error> {
+        let Written { outcome: Outcome { succeeded, taken, effects }, incarnation, mark } = written;
+        let effects = self.coordinator.recall_effects(swarm, effects).await?;
+        // Only writes that took a revision have put results, so its mark names them.
+        let taken = taken.unwrap_or_default();
+        Ok(Done {
+            succeeded,
+            revision: taken.revision.0,
+            results: effects.into_iter().map(|effect| convert::result(taken, effect)).collect(),
+            token: self.token(swarm, &Position::after(incarnation, mark)),
+        })
     }
 
     pub(super) fn token(&self, swarm: &SwarmId, position: &Position) -> String {
@@ -69,31 +61,11 @@ impl Service {
 #[tonic::async_trait]
 impl MemoryService for Service {
     async fn put(&self, request: Request<v1::PutRequest>) -> Answer<v1::PutResponse> {
-        let mut call = self.call(request)?;
-        let swarm = call.swarm(&call.message.swarm)?;
-        let id = std::mem::take(&mut call.message.request_id);
-        let idempotency = idempotency("Put", &id, &call.message)?;
-        let put = required(call.message.put.take(), "put").map_err(invalid)?;
-        let put = convert::put(put, self.coordinator.limits()).map_err(|e| invalid(e.within("put")))?;
-        let (written, results) = self.write_all(&call, &swarm, idempotency, vec![put]).await?;
-        let result = results.into_iter().find_map(|r| if let R::Put(put) = r { Some(put) } else { None });
-        Ok(Response::new(v1::PutResponse { result, token: self.written_token(&swarm, &written) }))
+        self.mutate(request).await
     }
 
     async fn batch_put(&self, request: Request<v1::BatchPutRequest>) -> Answer<v1::BatchPutResponse> {
-        let mut call = self.call(request)?;
-        let swarm = call.swarm(&call.message.swarm)?;
-        let id = std::mem::take(&mut call.message.request_id);
-        let idempotency = idempotency("BatchPut", &id, &call.message)?;
-        let limits = self.coordinator.limits();
-        let puts = std::mem::take(&mut call.message.puts);
-        count(puts.len(), "puts", limits.operations_max)?;
-        let put = |(at, put)| convert::put(put, limits).map_err(|e| invalid(e.within(format!("puts[{at}]"))));
-        let operations = puts.into_iter().enumerate().map(put).collect::<Result<_, _>>()?;
-        let (written, results) = self.write_all(&call, &swarm, idempotency, operations).await?;
-        let results = results.into_iter().filter_map(|r| if let R::Put(put) = r { Some(put) } else { None });
-        let results = results.collect();
-        Ok(Response::new(v1::BatchPutResponse { results, token: self.written_token(&swarm, &written) }))
+        self.mutate(request).await
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetResponse> {
@@ -133,64 +105,24 @@ impl MemoryService for Service {
     }
 
     async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteResponse> {
-        let mut call = self.call(request)?;
-        let swarm = call.swarm(&call.message.swarm)?;
-        let id = std::mem::take(&mut call.message.request_id);
-        let idempotency = idempotency("Delete", &id, &call.message)?;
-        let delete = required(call.message.delete.as_ref(), "delete").map_err(invalid)?;
-        let delete =
-            convert::delete(delete, self.coordinator.limits()).map_err(|e| invalid(e.within("delete")))?;
-        let (written, results) = self.write_all(&call, &swarm, idempotency, vec![delete]).await?;
-        let result =
-            results.into_iter().find_map(|r| if let R::Delete(delete) = r { Some(delete) } else { None });
-        Ok(Response::new(v1::DeleteResponse { result, token: self.written_token(&swarm, &written) }))
+        self.mutate(request).await
     }
 
     async fn delete_prefix(
         &self,
         request: Request<v1::DeletePrefixRequest>,
     ) -> Answer<v1::DeletePrefixResponse> {
-        let mut call = self.call(request)?;
-        let swarm = call.swarm(&call.message.swarm)?;
-        let id = std::mem::take(&mut call.message.request_id);
-        let idempotency = idempotency("DeletePrefix", &id, &call.message)?;
-        let delete = required(call.message.delete.as_ref(), "delete").map_err(invalid)?;
-        let delete = convert::delete_prefix(delete, self.coordinator.limits())
-            .map_err(|e| invalid(e.within("delete")))?;
-        let (written, results) = self.write_all(&call, &swarm, idempotency, vec![delete]).await?;
-        let result =
-            results.into_iter().find_map(|r| if let R::DeletePrefix(d) = r { Some(d) } else { None });
-        Ok(Response::new(v1::DeletePrefixResponse { result, token: self.written_token(&swarm, &written) }))
+        self.mutate(request).await
     }
 
     async fn transact(&self, request: Request<v1::TransactRequest>) -> Answer<v1::TransactResponse> {
-        let mut call = self.call(request)?;
-        let swarm = call.swarm(&call.message.swarm)?;
-        let id = std::mem::take(&mut call.message.request_id);
-        let idempotency = idempotency("Transact", &id, &call.message)?;
-        let limits = self.coordinator.limits();
-        let message = &mut call.message;
-        let lists = [
-            ("compares", message.compares.len()),
-            ("success", message.success.len()),
-            ("failure", message.failure.len()),
-        ];
-        in_all(lists, limits.operations_max)?;
-        let compares = convert::compares(std::mem::take(&mut message.compares), limits).map_err(invalid)?;
-        let success =
-            convert::operations(std::mem::take(&mut message.success), "success", limits).map_err(invalid)?;
-        let failure =
-            convert::operations(std::mem::take(&mut message.failure), "failure", limits).map_err(invalid)?;
-        let author = call.caller.agent.clone();
-        let request = Mutation::transaction(author, idempotency, compares, success, failure, limits);
-        let (written, results) = self.commit(&call, &swarm, request.map_err(invalid)?).await?;
-        let results = results.into_iter().map(|result| v1::OperationResult { result: Some(result) });
-        Ok(Response::new(v1::TransactResponse {
-            succeeded: written.outcome.succeeded,
-            results: results.collect(),
-            token: self.written_token(&swarm, &written),
-            revision: written.outcome.taken.map_or(0, |mark| mark.revision.0),
-        }))
+        self.mutate(request).await
+    }
+
+    type WriteStream = WriteStream;
+
+    async fn write(&self, request: Request<Streaming<v1::WriteRequest>>) -> Answer<Self::WriteStream> {
+        Ok(Response::new(WriteStream::new(self.clone(), self.call(request)?)))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListResponse> {
@@ -273,31 +205,4 @@ impl MemoryService for Service {
             token: self.token(&swarm, &read.position),
         }))
     }
-}
-
-/// A list that must have something, and not too much.
-fn count(len: usize, field: &str, max: usize) -> Result<(), Status> {
-    if (1..=max).contains(&len) {
-        return Ok(());
-    }
-    Err(invalid(Invalid::new(field, format!("{len} members, 1 to {max} are allowed"))))
-}
-
-/// Lists that share one bound; the one that goes beyond it is named.
-fn in_all(lists: [(&str, usize); 3], max: usize) -> Result<(), Status> {
-    let mut all = 0;
-    for (field, len) in lists {
-        all += len;
-        if all > max {
-            let problem = format!("more than {max} comparisons and operations in all");
-            return Err(invalid(Invalid::new(field, problem)));
-        }
-    }
-    if all == 0 {
-        return Err(invalid(Invalid::new(
-            "success",
-            "the transaction has nothing to compare and nothing to do",
-        )));
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use super::{Client, Error};
 use crate::wire::v1;
 
 /// A request id of its own for each write, so that a repeated request is recognised.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     Uuid::now_v7().to_string()
 }
 

@@ -21,6 +21,10 @@ pub struct Lanes {
     pub queue_requests_max: usize,
     /// At most so much waits in one lane. Not less than limits.request_bytes_max.
     pub queue_bytes_max: usize,
+    /// One stream of writes has at most so many of them unanswered; beyond that it is not read from.
+    pub stream_requests_max: usize,
+    /// One stream of writes has at most about so much of them unanswered; beyond that it is not read from.
+    pub stream_bytes_max: usize,
     /// A lane that has had nothing to do for so long is ended; the next write starts it again.
     pub idle_ms: u64,
 }
@@ -32,6 +36,8 @@ impl Default for Lanes {
             batch_bytes_max: 8 << 20,
             queue_requests_max: 10_000,
             queue_bytes_max: 64 << 20,
+            stream_requests_max: 1024,
+            stream_bytes_max: 4 << 20,
             idle_ms: 60_000,
         }
     }
@@ -44,6 +50,8 @@ impl Section for Lanes {
         ("batch_bytes_max", Allowed::Integer(1024, 256 << 20)),
         ("queue_requests_max", Allowed::Integer(1, 1_000_000)),
         ("queue_bytes_max", Allowed::Integer(1024, 1 << 30)),
+        ("stream_requests_max", Allowed::Integer(1, 65_536)),
+        ("stream_bytes_max", Allowed::Integer(1024, 256 << 20)),
         ("idle_ms", Allowed::Integer(10, 86_400_000)),
     ];
 }

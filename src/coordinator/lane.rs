@@ -2,7 +2,9 @@
 //! batch gathers, so there is no timer. Knows the store's contract, no backend.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,6 +21,7 @@ use super::{
 };
 use crate::{
     domain::{
+        access::Principal,
         apply::{Applied, Outcome},
         request::Request,
         swarm::{Incarnation, Mark, Nonce, Revision, SwarmId},
@@ -66,24 +69,63 @@ impl Lane {
     }
 }
 
-/// Puts a request on its swarm's lane and waits for what it came to. Dropping the future withdraws the request if its
-/// commit has not begun; it never disturbs the lane.
-pub(super) async fn submit(
+/// A request on its swarm's lane: a future of what it came to, without a timer of its own. Dropping it withdraws the
+/// request if its commit has not begun; it never disturbs the lane.
+#[derive(Debug)]
+pub struct Writing {
+    answer: oneshot::Receiver<Result<Written, Error>>,
+    ticket: Arc<Ticket>,
+    /// Whoever waits: what it may not read is not shown to it.
+    caller: Principal,
+}
+
+impl Writing {
+    /// Why there is no answer, for a caller that stops waiting for `reason`: that, if the request could still be
+    /// withdrawn, or else that its outcome is unknown.
+    #[must_use]
+    pub fn give_up(&self, reason: Error) -> Error {
+        if self.ticket.withdraw() { reason } else { Error::OutcomeUnknown }
+    }
+}
+
+impl Future for Writing {
+    type Output = Result<Written, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(context));
+        Poll::Ready(match answer {
+            Ok(Err(Error::ConditionFailed { path, current })) => {
+                let readable = self.caller.readable();
+                let current = current.filter(|_| readable.covers(&path.namespace));
+                Err(Error::ConditionFailed { path, current })
+            }
+            Ok(result) => result,
+            // The lane's task went away: only a hard shutdown does that, or a panic.
+            Err(_) => Err(self.give_up(Error::Unavailable)),
+        })
+    }
+}
+
+/// Waits for what a request came to, no longer than until `deadline`.
+pub(super) async fn finish(mut writing: Writing, deadline: Instant) -> Result<Written, Error> {
+    match timeout_at(deadline, &mut writing).await {
+        Ok(result) => result,
+        Err(_) => Err(writing.give_up(Error::DeadlineExceeded)),
+    }
+}
+
+/// Puts a request on its swarm's lane, which drops it at `deadline` if its commit has not begun by then.
+pub(super) fn submit(
     shared: &Arc<Shared>,
     swarm: &SwarmId,
-    request: Request,
+    request: Arc<Request>,
     deadline: Instant,
-) -> Result<Written, Error> {
+    caller: &Principal,
+) -> Result<Writing, Error> {
     let (reply, answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
-    let pending = Pending { request: Arc::new(request), deadline, ticket: Arc::clone(&ticket), reply };
-    enqueue(shared, swarm, pending)?;
-    match timeout_at(deadline, answer).await {
-        Ok(Ok(result)) => result,
-        // The lane's task went away: only a hard shutdown does that, or a panic.
-        Ok(Err(_)) => Err(if ticket.withdraw() { Error::Unavailable } else { Error::OutcomeUnknown }),
-        Err(_) => Err(if ticket.withdraw() { Error::DeadlineExceeded } else { Error::OutcomeUnknown }),
-    }
+    enqueue(shared, swarm, Pending { request, deadline, ticket: Arc::clone(&ticket), reply })?;
+    Ok(Writing { answer, ticket, caller: caller.clone() })
 }
 
 fn enqueue(shared: &Arc<Shared>, swarm: &SwarmId, pending: Pending) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{Shared, error::Error, lane};
 use crate::{
     domain::{
+        access::{Principal, Role},
         limits::Limits,
         namespace::AgentId,
         request::{Operation, Request},
@@ -108,8 +109,11 @@ async fn expire_swarm(shared: &Arc<Shared>, swarm: &SwarmId) -> Result<(), Error
         }
         let operations = due.into_iter().map(|path| Operation::Expire { path }).collect();
         // The author of an expiry is the author of what expired; this name only decides whose turn it is in the lane.
-        let request = Request::write(AgentId::trusted("expiry"), None, operations, &Limits::default())?;
-        let written = lane::submit(shared, swarm, request, Instant::now() + LANE_PATIENCE).await?;
+        let caller = Principal { agent: AgentId::trusted("expiry"), role: Role::Orchestrator };
+        let request = Request::write(caller.agent.clone(), None, operations, &Limits::default())?;
+        let deadline = Instant::now() + LANE_PATIENCE;
+        let writing = lane::submit(shared, swarm, Arc::new(request), deadline, &caller)?;
+        let written = lane::finish(writing, deadline).await?;
         // Where the store's clock is behind ours nothing was due after all: the next round will see it.
         if all || written.outcome.taken.is_none() {
             return Ok(());

@@ -11,3 +11,4 @@ mod process;
 mod property;
 mod rpc;
 mod watch;
+mod write_stream;

@@ -14,4 +14,5 @@ mod swarms;
 mod tokens;
 mod transactions;
 mod watching;
+mod write_stream;
 mod writing;

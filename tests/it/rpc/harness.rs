@@ -1,6 +1,8 @@
 //! A coordinator on a free port over a database of its own, and clients for it: typed ones, and one that sends any bytes
 //! to any method.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use swarmem::{
@@ -70,6 +72,12 @@ impl Server {
 
     pub async fn agent(&self, agent: &str) -> Client {
         self.client(agent, Role::Agent).await
+    }
+
+    /// An orchestrator whose calls and streams of writes may take so long.
+    pub async fn patient_for(&self, call_timeout: Duration) -> Client {
+        let options = Options { call_timeout, ..Options::new(SWARM, "boss", Role::Orchestrator) };
+        Client::connect(&self.uri.parse().unwrap(), options).await.unwrap()
     }
 
     pub async fn orchestrator(&self) -> Client {
