@@ -1,6 +1,7 @@
 //! The command line: what can be said on it, and the commands that need no more than a client. Knows nothing of
 //! how a coordinator is started: `main` runs those commands.
 
+mod bench;
 mod confirm;
 pub mod demo;
 mod error;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::output::Output;
 pub use self::{
+    bench::BenchCommand,
     demo::DemoArgs,
     error::{Error, print_error},
     filter::{FilterArgs, KindArg},
@@ -63,9 +65,9 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where the coordinator listens: host:port, http://host:port or unix:/path
-    #[arg(long, global = true, env = "SWARMEM_ADDRESS", default_value = "127.0.0.1:7420")]
-    pub address: Endpoint,
+    /// Where the coordinator listens: host:port, http://host:port or unix:/path; by default 127.0.0.1:7420
+    #[arg(long, global = true, env = "SWARMEM_ADDRESS")]
+    pub address: Option<Endpoint>,
     /// The swarm to work in
     #[arg(long, global = true, env = "SWARMEM_SWARM", default_value = "default", value_name = "NAME")]
     pub swarm: String,
@@ -96,7 +98,7 @@ impl Global {
             call_timeout: self.timeout,
             ..defaults
         };
-        Ok(Client::connect(&self.address, options).await?)
+        Ok(Client::connect(&self.address.clone().unwrap_or_default(), options).await?)
     }
 }
 
@@ -126,6 +128,9 @@ pub enum Command {
     /// Create, describe, list or delete swarms
     #[command(subcommand)]
     Swarm(SwarmCommand),
+    /// Measure a coordinator: one of its own, or with --address that one
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Copy a SQLite database while it is in use
     Backup(BackupArgs),
     /// Put a backup in the place of a SQLite database
@@ -175,6 +180,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Command::Watch(args) => watch::watch(&global, args, output).await,
         Command::Health => swarm::health(&global, output).await,
         Command::Swarm(command) => swarm::run(&global, command, output).await,
+        Command::Bench(command) => bench::run(&global, command, output).await,
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Backup(_)
@@ -210,7 +216,7 @@ mod tests {
         ])
         .unwrap();
         assert!(cli.global.json);
-        assert_eq!(cli.global.address.to_string(), "unix:/run/s");
+        assert_eq!(cli.global.address.unwrap().to_string(), "unix:/run/s");
         assert_eq!(cli.global.timeout, Duration::from_millis(250));
         assert!(matches!(cli.command, Command::Get(_)));
     }

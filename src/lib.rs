@@ -9,6 +9,7 @@
 //! | [`api`] | gRPC: identity, conversion, errors, one file per service |
 //! | [`wire`] | the generated protocol |
 //! | [`client`] | the Rust client |
+//! | [`bench`] | loads, and what they cost |
 //! | [`cli`] | the command line |
 //! | [`config`] | settings from file, environment and flags |
 //! | [`lifecycle`] | tasks, signals, shutdown |
@@ -18,6 +19,8 @@
 pub mod api;
 #[cfg(feature = "server")]
 pub mod app;
+#[cfg(feature = "server")]
+pub mod bench;
 #[cfg(feature = "server")]
 pub mod bus;
 #[cfg(feature = "server")]

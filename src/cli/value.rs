@@ -16,6 +16,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s, 15m or 2h"))
 }
 
+/// Reads a number of things of which there must be one.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a whole number from 1".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
 /// Reads a time: RFC 3339, or a duration back from now.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     time_before(text, SystemClock.now())

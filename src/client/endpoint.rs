@@ -42,6 +42,13 @@ impl Endpoint {
     }
 }
 
+impl Default for Endpoint {
+    /// Where a coordinator of this machine listens unless told otherwise.
+    fn default() -> Self {
+        Self::from(SocketAddr::from(([127, 0, 0, 1], PORT_DEFAULT)))
+    }
+}
+
 impl From<SocketAddr> for Endpoint {
     fn from(address: SocketAddr) -> Self {
         let uri = Uri::builder()

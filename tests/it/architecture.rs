@@ -37,7 +37,8 @@ const ARROWS: &[Row] = &[
     Row { module: "api",             may_use: Only(&["coordinator", "recall", "domain", "wire", "lifecycle"]) },
     Row { module: "http",            may_use: Only(&["coordinator", "recall", "domain"]) },
     Row { module: "mcp",             may_use: Only(&["coordinator", "recall", "domain"]) },
-    Row { module: "cli",             may_use: Only(&["client", "domain", "wire"]) },
+    Row { module: "cli",             may_use: Only(&["bench", "client", "domain", "wire"]) },
+    Row { module: "bench",           may_use: Only(&["client", "wire"]) },
     Row { module: "client",          may_use: Only(&["wire"]) },
 
     // The middle knows traits, never a backend: "store" and "bus" do not cover the rows below them.

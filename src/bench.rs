@@ -1,0 +1,25 @@
+//! Loads for a coordinator, and what they cost: how many, how fast, at what price in processor time and memory. Knows
+//! coordinators through the client alone, and nothing of how results are printed.
+//!
+//! The loops take any [`Operation`], so that another system can be driven by the very loop that drives a coordinator.
+
+pub mod closed;
+pub mod disk;
+pub mod get;
+pub mod latency;
+pub mod machine;
+pub mod material;
+pub mod process;
+pub mod put;
+pub mod row;
+
+use std::future::Future;
+
+/// Something that is done again and again.
+pub trait Operation: Send + 'static {
+    /// Why it could not be done. The first error ends the load.
+    type Error: Send + 'static;
+
+    /// Does it once.
+    fn run(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}

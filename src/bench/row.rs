@@ -1,0 +1,62 @@
+//! One measured figure, as an object for machines. Knows nothing of how it was measured or is printed.
+
+use serde::Serialize;
+
+use super::{closed::Measured, process::Process};
+
+/// One measured figure. What cannot be known is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Row {
+    /// What was measured, such as `put_unary`.
+    pub figure: String,
+    /// Operations in flight at any time.
+    pub in_flight: Option<usize>,
+    /// Open watches.
+    pub watchers: Option<usize>,
+    /// Connections they were spread over.
+    pub connections: Option<usize>,
+    /// Bytes of an entry's content.
+    pub content_bytes: Option<usize>,
+    /// Operations (or deliveries) within the window.
+    pub operations: u64,
+    /// All operations, in the warm-up and after the window too.
+    pub operations_total: u64,
+    /// How long the window was.
+    pub seconds: f64,
+    /// Operations (or deliveries) a second.
+    pub rate_per_s: f64,
+    /// The median latency.
+    pub p50_us: Option<f64>,
+    /// The 99th percentile of the latency.
+    pub p99_us: Option<f64>,
+    /// Processor time of the server for each operation (or delivery).
+    pub server_cpu_us_per_op: Option<f64>,
+    /// Processor time of the client for each operation (or delivery).
+    pub client_cpu_us_per_op: Option<f64>,
+    /// Memory of the server at the end.
+    pub rss_bytes: Option<u64>,
+    /// What the machine is.
+    pub machine: String,
+    /// How the server makes writes durable; null if it was not started here.
+    pub durability: Option<String>,
+}
+
+impl Row {
+    /// The row of a load.
+    #[must_use]
+    pub fn of(figure: &str, measured: &Measured, server: Option<Process>) -> Self {
+        Self {
+            figure: figure.to_owned(),
+            operations: measured.operations,
+            operations_total: measured.operations_total,
+            seconds: measured.elapsed.as_secs_f64(),
+            rate_per_s: measured.rate_per_s(),
+            p50_us: measured.latency.quantile_us(0.5),
+            p99_us: measured.latency.quantile_us(0.99),
+            server_cpu_us_per_op: measured.cpu_us_per_op(measured.server),
+            client_cpu_us_per_op: measured.cpu_us_per_op(measured.client),
+            rss_bytes: server.and_then(Process::rss_bytes),
+            ..Self::default()
+        }
+    }
+}

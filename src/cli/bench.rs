@@ -1,0 +1,164 @@
+//! The command that measures a coordinator: what can be said on it, and what it prints. Knows nothing of how a load is
+//! driven or measured.
+
+mod loads;
+mod server;
+mod table;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use self::server::Target;
+use super::{Error, Format, Global, output::Output, value};
+use crate::bench::{closed::Window, row::Row};
+
+/// Measure a coordinator.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Write entries: how many a second, how fast, at what price
+    Put(PutLoad),
+    /// Read entries: how many a second, how fast, at what price
+    Get(GetLoad),
+}
+
+/// What every load has.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Measure so long
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::duration)]
+    pub seconds: Duration,
+    /// Run so long before that
+    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = value::duration)]
+    pub warm_up: Duration,
+    /// Bytes of an entry's content
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    pub content_bytes: usize,
+    /// Spread over at most so many connections
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = value::at_least_one)]
+    pub connections: usize,
+    /// Put the coordinator's database here, for as long as it is measured; by default a temporary folder
+    #[arg(long, value_name = "PATH")]
+    pub database_dir: Option<PathBuf>,
+    /// With --address: the coordinator's process on this machine, if it cannot be found
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Set a configuration key of the coordinator that is started
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<super::Setting>,
+}
+
+impl Common {
+    fn window(&self) -> Window {
+        Window { warm_up: self.warm_up, measured: self.seconds }
+    }
+}
+
+/// Write entries.
+#[derive(Args, Clone, Debug)]
+pub struct PutLoad {
+    /// What every load has.
+    #[command(flatten)]
+    pub common: Common,
+    /// Operations in flight; one measurement for each
+    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    pub in_flight: Vec<usize>,
+    /// Rewrite a set of so many keys at random; by default each write has a new key
+    #[arg(long, value_name = "N")]
+    pub keys: Option<u64>,
+    /// How writes travel
+    #[arg(long, value_enum, default_value = "unary")]
+    pub via: Via,
+}
+
+/// How writes travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Via {
+    /// Each with a call of its own.
+    Unary,
+}
+
+/// Read entries.
+#[derive(Args, Clone, Debug)]
+pub struct GetLoad {
+    /// What every load has.
+    #[command(flatten)]
+    pub common: Common,
+    /// Operations in flight; one measurement for each
+    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    pub in_flight: Vec<usize>,
+    /// Read from a set of so many keys at random
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub keys: u64,
+    /// How fresh the reads are
+    #[arg(long, value_enum, default_value = "strong")]
+    pub consistency: Freshness,
+}
+
+/// How fresh a read is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Freshness {
+    /// Sees every acknowledged write.
+    Strong,
+    /// Whatever is at hand.
+    StaleOk,
+}
+
+pub(super) async fn run(global: &Global, command: BenchCommand, output: &mut Output) -> Result<(), Error> {
+    let common = match &command {
+        BenchCommand::Put(load) => &load.common,
+        BenchCommand::Get(load) => &load.common,
+    };
+    let target = Target::of(global, common).await?;
+    let measured = tokio::select! {
+        measured = measure(&target, &command, output) => measured,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            Err(Error::Interrupted { token: None })
+        }
+    };
+    let left = target.leave().await;
+    measured.and(left)
+}
+
+async fn measure(target: &Target, command: &BenchCommand, output: &mut Output) -> Result<(), Error> {
+    let mut report = Report { target, output, rows: Vec::new() };
+    report.add(target.disk().await?)?;
+    match command {
+        BenchCommand::Put(load) => loads::put(load, &mut report).await?,
+        BenchCommand::Get(load) => loads::get(load, &mut report).await?,
+    }
+    report.end()
+}
+
+/// Rows for people come at the end in one table, those for machines as soon as they are known.
+struct Report<'a> {
+    target: &'a Target,
+    output: &'a mut Output,
+    rows: Vec<Row>,
+}
+
+impl Report<'_> {
+    fn add(&mut self, row: impl IntoIterator<Item = Row>) -> Result<(), Error> {
+        for row in row {
+            let row = Row {
+                machine: self.target.machine.clone(),
+                durability: self.target.durability.map(str::to_owned),
+                ..row
+            };
+            if self.output.format() == Format::Json {
+                self.output.json(&row)?;
+                self.output.flush()?;
+            }
+            self.rows.push(row);
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<(), Error> {
+        match self.output.format() {
+            Format::Json => Ok(()),
+            Format::Human => table::print(&self.rows, self.target, self.output),
+        }
+    }
+}
