@@ -3,23 +3,29 @@
 //!
 //! The loops take any [`Operation`], so that another system can be driven by the very loop that drives a coordinator.
 
+pub mod audience;
 pub mod closed;
 pub mod disk;
 pub mod get;
 pub mod latency;
 pub mod machine;
 pub mod material;
+pub mod meter;
+pub mod paced;
 pub mod process;
 pub mod put;
 pub mod row;
+pub mod watch;
 
 use std::future::Future;
 
 /// Something that is done again and again.
 pub trait Operation: Send + 'static {
+    /// What it comes to.
+    type Output: Send + 'static;
     /// Why it could not be done. The first error ends the load.
     type Error: Send + 'static;
 
     /// Does it once.
-    fn run(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn run(&mut self) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
 }

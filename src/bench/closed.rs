@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{
     Operation,
     latency::Latency,
-    process::{Cost, Process, Usage},
+    meter::{Meter, Spent, per_s},
 };
 
 /// How long a load runs.
@@ -32,27 +32,17 @@ pub struct Measured {
     pub operations: u64,
     /// All that ended, in the warm-up and after the window too.
     pub operations_total: u64,
-    /// How long the window really was.
-    pub elapsed: Duration,
     /// How long those within the window took.
     pub latency: Latency,
-    /// What the server spent within the window; none if its process is not known.
-    pub server: Option<Cost>,
-    /// What this process spent within the window.
-    pub client: Option<Cost>,
+    /// What the window cost.
+    pub spent: Spent,
 }
 
 impl Measured {
     /// Operations a second.
     #[must_use]
     pub fn rate_per_s(&self) -> f64 {
-        self.operations as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
-
-    /// Microseconds of processor time for each operation.
-    #[must_use]
-    pub fn cpu_us_per_op(&self, cost: Option<Cost>) -> Option<f64> {
-        cost.filter(|_| self.operations > 0).map(|cost| cost.cpu.as_secs_f64() * 1e6 / self.operations as f64)
+        per_s(self.operations, self.spent.elapsed)
     }
 }
 
@@ -68,14 +58,14 @@ struct Tally {
     latencies: [Mutex<Latency>; SHARDS],
 }
 
-/// Runs each of the operations again and again, all at the same time. `server` is the process that pays for them.
+/// Runs each of the operations again and again, all at the same time.
 ///
 /// # Errors
 /// The first error of an operation. The others are abandoned then.
 pub async fn run<O: Operation>(
     operations: Vec<O>,
     window: Window,
-    server: Option<Process>,
+    meter: &Meter,
 ) -> Result<Measured, O::Error> {
     let tally = Arc::new(Tally {
         phase: AtomicU8::new(WARMING_UP),
@@ -98,12 +88,11 @@ pub async fn run<O: Operation>(
         }
     };
     gather(window.warm_up, &mut workers).await?;
-    let begin = (Instant::now(), Usage::of(server), Usage::of(Some(Process::this())));
+    let begin = meter.read();
     tally.phase.store(MEASURING, Ordering::Release);
     gather(window.measured, &mut workers).await?;
     tally.phase.store(OVER, Ordering::Release);
-    let elapsed = begin.0.elapsed();
-    let costs = (Usage::of(server), Usage::of(Some(Process::this())));
+    let spent = meter.since(&begin);
     while let Some(ended) = workers.join_next().await {
         operations_total += done(ended)?;
     }
@@ -111,14 +100,7 @@ pub async fn run<O: Operation>(
     for shard in &tally.latencies {
         latency.add(&shard.lock().unwrap_or_else(PoisonError::into_inner));
     }
-    Ok(Measured {
-        operations: latency.count(),
-        operations_total,
-        elapsed,
-        latency,
-        server: Cost::between(begin.1, costs.0),
-        client: Cost::between(begin.2, costs.1),
-    })
+    Ok(Measured { operations: latency.count(), operations_total, latency, spent })
 }
 
 async fn work<O: Operation>(mut operation: O, shard: usize, tally: Arc<Tally>) -> Result<u64, O::Error> {
@@ -161,6 +143,7 @@ mod tests {
     }
 
     impl Operation for Count {
+        type Output = ();
         type Error = u64;
 
         async fn run(&mut self) -> Result<(), u64> {
@@ -176,7 +159,7 @@ mod tests {
         let all = Arc::new(AtomicU64::new(0));
         let operations = (0..7).map(|_| Count { all: Arc::clone(&all), fail_at }).collect();
         let window = Window { warm_up: Duration::from_millis(105), measured: Duration::from_millis(1_000) };
-        let measured = run(operations, window, None).await;
+        let measured = run(operations, window, &Meter::default()).await;
         (all.load(Ordering::Relaxed), measured)
     }
 
@@ -187,7 +170,6 @@ mod tests {
         assert_eq!(measured.operations_total, all);
         // Ten rounds warm up, a hundred are measured, one is under way at the end.
         assert_eq!((measured.operations, all), (700, 777));
-        assert!(measured.server.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ pub struct Get {
 }
 
 impl Operation for Get {
+    type Output = ();
     type Error = Error;
 
     async fn run(&mut self) -> Result<(), Error> {

@@ -14,13 +14,6 @@ pub struct Process(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage(Duration);
 
-/// What a process spent between two moments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// Processor time, of all its threads.
-    pub cpu: Duration,
-}
-
 impl Process {
     /// This one.
     #[must_use]
@@ -67,17 +60,14 @@ impl Process {
 impl Usage {
     /// What a process has spent so far.
     #[must_use]
-    pub fn of(process: Option<Process>) -> Option<Self> {
-        let Process(pid) = process?;
+    pub fn of(Process(pid): Process) -> Option<Self> {
         cpu(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(Self)
     }
-}
 
-impl Cost {
-    /// What was spent between two looks.
+    /// What was spent since an earlier look.
     #[must_use]
-    pub fn between(before: Option<Usage>, after: Option<Usage>) -> Option<Self> {
-        Some(Self { cpu: after?.0.saturating_sub(before?.0) })
+    pub fn since(self, before: Self) -> Duration {
+        self.0.saturating_sub(before.0)
     }
 }
 
@@ -152,9 +142,8 @@ mod tests {
     #[test]
     fn this_process_costs_something() {
         assert!(Process::this().rss_bytes().unwrap() > 1 << 20);
-        assert!(Usage::of(Some(Process::this())).is_some());
+        assert!(Usage::of(Process::this()).is_some());
         let (before, after) = (Usage(Duration::from_secs(1)), Usage(Duration::from_secs(3)));
-        assert_eq!(Cost::between(Some(before), Some(after)), Some(Cost { cpu: Duration::from_secs(2) }));
-        assert_eq!(Cost::between(None, Some(after)), None);
+        assert_eq!(after.since(before), Duration::from_secs(2));
     }
 }

@@ -21,10 +21,13 @@ pub struct Put {
 }
 
 impl Operation for Put {
+    /// The revision of the write.
+    type Output = u64;
     type Error = Error;
 
-    async fn run(&mut self) -> Result<(), Error> {
-        self.client.put(entry(self.keys.draw(), self.content.clone())).await.map(drop)
+    async fn run(&mut self) -> Result<u64, Error> {
+        let put = self.client.put(entry(self.keys.draw(), self.content.clone())).await?;
+        Ok(put.result.unwrap_or_default().revision)
     }
 }
 

@@ -2,7 +2,12 @@
 
 use serde::Serialize;
 
-use super::{closed::Measured, process::Process};
+use super::{
+    closed::Measured,
+    latency::Latency,
+    meter::{Spent, per_s, us_each},
+    process::Process,
+};
 
 /// One measured figure. What cannot be known is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -33,6 +38,10 @@ pub struct Row {
     pub server_cpu_us_per_op: Option<f64>,
     /// Processor time of the client for each operation (or delivery).
     pub client_cpu_us_per_op: Option<f64>,
+    /// Of watchers: writes a second behind the deliveries.
+    pub writes_per_s: Option<f64>,
+    /// Of watchers: events that came together in one response, on average.
+    pub events_per_response: Option<f64>,
     /// Memory of the server at the end.
     pub rss_bytes: Option<u64>,
     /// What the machine is.
@@ -42,21 +51,44 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row of a load.
+    /// The row of a closed loop.
     #[must_use]
     pub fn of(figure: &str, measured: &Measured, server: Option<Process>) -> Self {
+        let Measured { operations, operations_total, latency, spent } = measured;
+        Self { operations_total: *operations_total, ..Self::each(figure, *operations, spent, server) }
+            .with_latency(latency)
+    }
+
+    /// The row of so many of something, and what they cost.
+    #[must_use]
+    pub fn each(figure: &str, count: u64, spent: &Spent, server: Option<Process>) -> Self {
         Self {
             figure: figure.to_owned(),
-            operations: measured.operations,
-            operations_total: measured.operations_total,
-            seconds: measured.elapsed.as_secs_f64(),
-            rate_per_s: measured.rate_per_s(),
-            p50_us: measured.latency.quantile_us(0.5),
-            p99_us: measured.latency.quantile_us(0.99),
-            server_cpu_us_per_op: measured.cpu_us_per_op(measured.server),
-            client_cpu_us_per_op: measured.cpu_us_per_op(measured.client),
+            operations: count,
+            operations_total: count,
+            seconds: spent.elapsed.as_secs_f64(),
+            rate_per_s: per_s(count, spent.elapsed),
+            server_cpu_us_per_op: us_each(spent.server, count),
+            client_cpu_us_per_op: us_each(spent.client, count),
             rss_bytes: server.and_then(Process::rss_bytes),
             ..Self::default()
+        }
+    }
+
+    /// The same, with what the latencies came to.
+    #[must_use]
+    pub fn with_latency(self, latency: &Latency) -> Self {
+        Self { p50_us: latency.quantile_us(0.5), p99_us: latency.quantile_us(0.99), ..self }
+    }
+
+    /// Another row about the same watchers.
+    #[must_use]
+    pub fn about(&self, row: Self) -> Self {
+        Self {
+            watchers: self.watchers,
+            connections: self.connections,
+            content_bytes: self.content_bytes,
+            ..row
         }
     }
 }

@@ -4,6 +4,7 @@
 mod loads;
 mod server;
 mod table;
+mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,6 +21,8 @@ pub enum BenchCommand {
     Put(PutLoad),
     /// Read entries: how many a second, how fast, at what price
     Get(GetLoad),
+    /// Watch: how long from a write to its watchers, how many deliveries a second, at what price
+    Watch(WatchLoad),
 }
 
 /// What every load has.
@@ -104,10 +107,49 @@ pub enum Freshness {
     StaleOk,
 }
 
+/// Watch.
+#[derive(Args, Clone, Debug)]
+pub struct WatchLoad {
+    /// What every load has. The connections are those of the writers.
+    #[command(flatten)]
+    pub common: Common,
+    /// Open watches; all measurements for each
+    #[arg(long, default_value = "1,100,1000,10000", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    pub watchers: Vec<usize>,
+    /// Open so many on one connection
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = value::at_least_one)]
+    pub streams_per_connection: usize,
+    /// Which measurements
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "paced,full", value_name = "LIST")]
+    pub speed: Vec<Speed>,
+    /// Paced: so many writes a second; by default 100, or what makes 20,000 deliveries
+    #[arg(long, value_name = "N", value_parser = value::positive)]
+    pub rate: Option<f64>,
+    /// At full speed: so many writes in flight
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = value::at_least_one)]
+    pub writers: usize,
+    /// At full speed: writers wait while the watchers are so many events behind
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub lag: u64,
+    /// At full speed: decode every event; by default they are counted
+    #[arg(long)]
+    pub decode: bool,
+}
+
+/// How fast is written while others watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Speed {
+    /// At a given rate: how long from a write to each watcher.
+    Paced,
+    /// As fast as the watchers can follow: how many deliveries a second.
+    Full,
+}
+
 pub(super) async fn run(global: &Global, command: BenchCommand, output: &mut Output) -> Result<(), Error> {
     let common = match &command {
         BenchCommand::Put(load) => &load.common,
         BenchCommand::Get(load) => &load.common,
+        BenchCommand::Watch(load) => &load.common,
     };
     let target = Target::of(global, common).await?;
     let measured = tokio::select! {
@@ -127,6 +169,7 @@ async fn measure(target: &Target, command: &BenchCommand, output: &mut Output) -
     match command {
         BenchCommand::Put(load) => loads::put(load, &mut report).await?,
         BenchCommand::Get(load) => loads::get(load, &mut report).await?,
+        BenchCommand::Watch(load) => watch::run(load, &mut report).await?,
     }
     report.end()
 }

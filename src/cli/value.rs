@@ -24,6 +24,14 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Reads a number greater than zero.
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("write a number greater than 0".to_owned()),
+    }
+}
+
 /// Reads a time: RFC 3339, or a duration back from now.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     time_before(text, SystemClock.now())

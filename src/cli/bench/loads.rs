@@ -6,6 +6,7 @@ use crate::{
         closed,
         get::Get,
         material::{self, Keys},
+        meter::Meter,
         put::{self, Put},
         row::Row,
     },
@@ -32,7 +33,8 @@ pub(super) async fn put(load: &PutLoad, report: &mut Report<'_>) -> Result<(), E
         };
         let server = report.target.process;
         let measured =
-            closed::run((0..in_flight).map(writer).collect(), load.common.window(), server).await?;
+            closed::run((0..in_flight).map(writer).collect(), load.common.window(), &Meter::of(server))
+                .await?;
         report.add([Row {
             in_flight: Some(in_flight),
             connections: Some(connections),
@@ -64,7 +66,8 @@ pub(super) async fn get(load: &GetLoad, report: &mut Report<'_>) -> Result<(), E
         };
         let server = report.target.process;
         let measured =
-            closed::run((0..in_flight).map(reader).collect(), load.common.window(), server).await?;
+            closed::run((0..in_flight).map(reader).collect(), load.common.window(), &Meter::of(server))
+                .await?;
         report.add([Row {
             in_flight: Some(in_flight),
             connections: Some(connections),
