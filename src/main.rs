@@ -15,6 +15,10 @@ use swarmem::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// Measured against the system's (docs/performance.md). SQLite allocates from it, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match cli::parse() {
         Ok(cli) => cli,

@@ -29,6 +29,12 @@ impl AgentId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As text that is shared, not copied.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 /// A path of 2 to 16 segments below `agents` or `shared`, where entries stand.
@@ -61,6 +67,12 @@ impl Namespace {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As text that is shared, not copied.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The segments in order.
@@ -236,6 +248,12 @@ impl Key {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As text that is shared, not copied.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

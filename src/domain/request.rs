@@ -178,6 +178,12 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As text that is shared, not copied.
+    #[must_use]
+    pub fn shared_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 /// The first half of a SHA-256 over a request's canonical encoding.

@@ -4,6 +4,7 @@
 //! The write-ahead log is synchronised at every commit, so what was acknowledged survives `kill -9` and a power cut.
 
 mod backup;
+mod bulk;
 mod commit;
 mod connections;
 mod identity;

@@ -4,9 +4,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection};
 
 use super::{
+    bulk::{Bulk, ROWS_MAX, Values},
     error,
     rows::{self, RecordRow, VERSION_COLUMNS, signed, version_columns},
 };
@@ -21,8 +22,6 @@ use crate::{
     store::{Error, PageLimit},
 };
 
-/// Names in one statement. Statements are padded to a power of two, so that few are prepared.
-const NAMES_MAX: usize = 512;
 /// A scan looks at as many entries at least, tombstones included, before it lets its caller go on.
 const VISITED_MIN: usize = 256;
 
@@ -60,12 +59,13 @@ pub(super) async fn by_name(
     names: &[(&EntryPath, u64)],
 ) -> Result<Vec<Option<Arc<Version>>>, Error> {
     let mut found = vec![None; names.len()];
-    for (chunk, names) in names.chunks(NAMES_MAX).enumerate() {
-        let mut sql = by_name_sql(swarm_id, at, names);
-        for row in sql.build().fetch_all(&mut *connection).await.map_err(error)? {
+    for (names, found) in names.chunks(ROWS_MAX).zip(found.chunks_mut(ROWS_MAX)) {
+        let (sql, values) = BY_NAME.over(names, name_row, |shared| {
+            shared.bind(swarm_id).bind(signed(at.0));
+        });
+        for row in sqlx::query_with(sql, values).fetch_all(&mut *connection).await.map_err(error)? {
             let place: i64 = row.try_get(VERSION_COLUMNS).map_err(error)?;
-            let place = usize::try_from(place).ok().map(|place| chunk * NAMES_MAX + place);
-            let found = place.and_then(|place| found.get_mut(place));
+            let found = usize::try_from(place).ok().and_then(|place| found.get_mut(place));
             *found.ok_or_else(|| Error::Corrupt("a row out of place".into()))? =
                 Some(Arc::new(rows::version(&row)?));
         }
@@ -73,32 +73,27 @@ pub(super) async fn by_name(
     Ok(found)
 }
 
-fn by_name_sql(swarm_id: i64, at: Revision, names: &[(&EntryPath, u64)]) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new("WITH wanted (place, namespace, key, content_max) AS (");
-    sql.push_values(0..names.len().next_power_of_two(), |mut row, place| {
-        let name = names.get(place);
-        row.push_bind(signed(place as u64))
-            .push_bind(name.map(|(path, _)| path.namespace.as_str()))
-            .push_bind(name.map(|(path, _)| path.key.as_str()))
-            .push_bind(name.map(|(_, bytes_max)| signed(*bytes_max)));
-    });
-    sql.push(concat!(
-        ") SELECT ",
+fn name_row(row: &mut Values, place: usize, (path, bytes_max): &(&EntryPath, u64)) {
+    row.bind(signed(place as u64))
+        .bind(path.namespace.shared_text())
+        .bind(path.key.shared_text())
+        .bind(signed(*bytes_max));
+}
+
+static BY_NAME: Bulk = Bulk::new(
+    &["place", "namespace", "key", "content_max"],
+    concat!(
+        "SELECT ",
         version_columns!(),
         ", CASE WHEN l.content_bytes <= w.content_max THEN l.content END, w.place \
-         FROM wanted w \
+         FROM listed w \
          CROSS JOIN versions v ON v.namespace = w.namespace AND v.key = w.key AND v.revision = \
-         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = "
-    ));
-    sql.push_bind(swarm_id).push(" AND n.revision <= ").push_bind(signed(at.0));
-    sql.push(
-        " ORDER BY n.revision DESC LIMIT 1) \
+         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = {1} \
+         AND n.revision <= {2} ORDER BY n.revision DESC LIMIT 1) \
          CROSS JOIN log l ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
-         WHERE v.change = 0 AND v.swarm_id = ",
-    );
-    sql.push_bind(swarm_id);
-    sql
-}
+         WHERE v.change = 0 AND v.swarm_id = {1}"
+    ),
+);
 
 /// The recorded outcomes that there are.
 async fn records(
@@ -107,24 +102,28 @@ async fn records(
     keys: &[&RecordKey],
 ) -> Result<HashMap<RecordKey, Record>, Error> {
     let mut found = HashMap::with_capacity(keys.len());
-    for keys in keys.chunks(NAMES_MAX) {
-        let mut sql = QueryBuilder::new("WITH wanted (agent, request_id) AS (");
-        sql.push_values(0..keys.len().next_power_of_two(), |mut row, place| {
-            let key = keys.get(place);
-            row.push_bind(key.map(|key| key.agent.as_str())).push_bind(key.map(|key| key.id.as_str()));
+    for keys in keys.chunks(ROWS_MAX) {
+        let (sql, values) = RECORDS.over(keys, record_row, |shared| {
+            shared.bind(swarm_id);
         });
-        sql.push(
-            ") SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM wanted w \
-             CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ",
-        );
-        sql.push_bind(swarm_id);
-        let rows: Vec<RecordRow> = sql.build_query_as().fetch_all(&mut *connection).await.map_err(error)?;
+        let rows: Vec<RecordRow> =
+            sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await.map_err(error)?;
         for row in rows {
             found.extend([row.record()?]);
         }
     }
     Ok(found)
 }
+
+fn record_row(row: &mut Values, _: usize, key: &&RecordKey) {
+    row.bind(key.agent.shared_text()).bind(key.id.shared_text());
+}
+
+static RECORDS: Bulk = Bulk::new(
+    &["agent", "request_id"],
+    "SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM listed w \
+     CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = {1}",
+);
 
 /// The first `limit` entries below `prefix`, without contents, and whether there are more.
 async fn prefix_below(
@@ -266,9 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lookup_seeks_the_newest_version() {
-        let path = rows::path("shared/x", "k");
-        let sql = by_name_sql(1, Revision(1), &[(&path, u64::MAX), (&path, 0)]);
-        let plan = plan(sql.sql().as_str()).await.join("\n");
+        let plan = plan(&BY_NAME.text(2)).await.join("\n");
         assert!(
             plan.contains("SEARCH n USING PRIMARY KEY (swarm_id=? AND namespace=? AND key=? AND revision<?)"),
             "{plan}"

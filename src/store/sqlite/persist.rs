@@ -1,9 +1,13 @@
 //! Writes down what a commit came to, many rows a statement. Decides nothing, and knows nothing of locks.
 
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_builder::Separated};
+use std::sync::Arc;
+
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
-    affected, error,
+    affected,
+    bulk::{Bulk, ROWS_MAX, Values},
+    error,
     rows::{change_number, signed},
 };
 use crate::{
@@ -18,9 +22,6 @@ use crate::{
     store::{Error, codec},
 };
 
-/// Rows in one statement at most. Statements have a power of two of rows, so that few are prepared.
-const ROWS_MAX: usize = 64;
-
 /// Persists everything, for the swarm whose newest revision was `prev`.
 pub(super) async fn persist(
     connection: &mut SqliteConnection,
@@ -29,70 +30,85 @@ pub(super) async fn persist(
     applied: &Applied,
 ) -> Result<(), Error> {
     let versions = applied.commit.as_ref().map_or(&[][..], |commit| &commit.versions);
-    for versions in chunks(versions) {
-        insert(connection, LOG, versions, |row, version| log_row(row, swarm_id, version)).await?;
+    for versions in versions.chunks(ROWS_MAX) {
+        let (sql, values) = LOG.over(versions, log_row, |shared| {
+            shared.bind(swarm_id);
+        });
+        execute(connection, sqlx::query_with(sql, values), versions.len()).await?;
     }
-    for versions in chunks(versions) {
-        insert(connection, VERSIONS, versions, |row, version| {
-            row.push_bind(swarm_id)
-                .push_bind(version.path.namespace.as_str())
-                .push_bind(version.path.key.as_str())
-                .push_bind(signed(version.mark.revision.0))
-                .push_bind(i64::from(version.ordinal))
-                .push_bind(change_number(version.change));
-        })
-        .await?;
-    }
-    for records in chunks(&applied.records) {
-        insert(connection, REQUESTS, records, |row, (key, record)| record_row(row, swarm_id, key, record))
-            .await?;
+    for records in applied.records.chunks(ROWS_MAX) {
+        let (sql, values) = REQUESTS.over(records, record_row, |shared| {
+            shared.bind(swarm_id);
+        });
+        execute(connection, sqlx::query_with(sql, values), records.len()).await?;
     }
     expiries(connection, swarm_id, &applied.expiries).await?;
-    advance(connection, swarm_id, prev, &applied.head).await
+    advance(connection, swarm_id, prev, &applied.head, versions.len()).await
 }
 
 // `OR ROLLBACK`: a row that cannot be inserted is the end of the commit anyway, and SQLite need not keep a journal of
 // its own for each statement to take back the rows before it.
-const LOG: &str = "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
-                   create_revision, create_time_us, version, expire_us, content_bytes, meta, content) ";
-const VERSIONS: &str =
-    "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) ";
+static LOG: Bulk = Bulk::new(
+    &[
+        "revision", "ordinal", "nonce", "namespace", "key", "change", "cause", "time_us", "create_revision",
+        "create_time_us", "version", "expire_us", "content_bytes", "meta", "content",
+    ],
+    "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
+     create_revision, create_time_us, version, expire_us, content_bytes, meta, content) \
+     SELECT {1}, * FROM listed WHERE revision IS NOT NULL",
+);
 /// Replaces the outcome of a request whose id was used before, so long ago that it counts no more.
-const REQUESTS: &str = "INSERT OR REPLACE INTO requests \
-                        (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) ";
-const EXPIRIES: &str = "INSERT OR ROLLBACK INTO expiries (swarm_id, expire_us, namespace, key) ";
+static REQUESTS: Bulk = Bulk::new(
+    &["agent", "request_id", "digest", "revision", "nonce", "time_us", "outcome"],
+    "INSERT OR REPLACE INTO requests (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) \
+     SELECT {1}, * FROM listed WHERE agent IS NOT NULL",
+);
+static EXPIRIES: Bulk = Bulk::new(
+    EXPIRY,
+    "INSERT OR ROLLBACK INTO expiries (swarm_id, expire_us, namespace, key) \
+     SELECT {1}, * FROM listed WHERE expire_us IS NOT NULL",
+);
+static EXPIRIES_GONE: Bulk = Bulk::new(
+    EXPIRY,
+    "DELETE FROM expiries WHERE (swarm_id, expire_us, namespace, key) IN \
+     (SELECT {1}, expire_us, namespace, key FROM listed WHERE expire_us IS NOT NULL)",
+);
+const EXPIRY: &[&str] = &["expire_us", "namespace", "key"];
+const NEXT_EXPIRY: &str = "UPDATE heads SET next_expiry_us = (SELECT min(expire_us) FROM expiries WHERE swarm_id = ?1) \
+     WHERE swarm_id = ?1";
+/// What is new in the log is found by its place there; nothing has to be said twice.
+const ADVANCE: &str = "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) \
+     SELECT swarm_id, namespace, key, revision, ordinal, change FROM log WHERE swarm_id = ?1 AND revision > ?2; \
+     UPDATE heads SET revision = ?3, nonce = ?4, time_us = ?5, entries = ?6, content_bytes = ?7 \
+     WHERE swarm_id = ?1 AND revision = ?2";
 
-type Row<'a> = Separated<'a, Sqlite, &'static str>;
-
-fn log_row(row: &mut Row<'_>, swarm_id: i64, version: &Version) {
+fn log_row(row: &mut Values, _: usize, version: &Arc<Version>) {
     let content = (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
-    row.push_bind(swarm_id)
-        .push_bind(signed(version.mark.revision.0))
-        .push_bind(i64::from(version.ordinal))
-        .push_bind(version.mark.nonce.0.as_slice())
-        .push_bind(version.path.namespace.as_str())
-        .push_bind(version.path.key.as_str())
-        .push_bind(change_number(version.change))
-        .push_bind(i64::from(codec::cause_number(version.cause)))
-        .push_bind(version.time.as_micros())
-        .push_bind(signed(version.create_revision.0))
-        .push_bind(version.create_time.as_micros())
-        .push_bind(signed(version.version))
-        .push_bind(version.expire_time.map(Timestamp::as_micros))
-        .push_bind(signed(version.content_bytes))
-        .push_bind(codec::encode_meta(&version.author, &version.body))
-        .push_bind(content);
+    row.bind(signed(version.mark.revision.0))
+        .bind(i64::from(version.ordinal))
+        .bind(version.mark.nonce.0.as_slice())
+        .bind(version.path.namespace.shared_text())
+        .bind(version.path.key.shared_text())
+        .bind(change_number(version.change))
+        .bind(i64::from(codec::cause_number(version.cause)))
+        .bind(version.time.as_micros())
+        .bind(signed(version.create_revision.0))
+        .bind(version.create_time.as_micros())
+        .bind(signed(version.version))
+        .bind(version.expire_time.map(Timestamp::as_micros))
+        .bind(signed(version.content_bytes))
+        .bind(codec::encode_meta(&version.author, &version.body))
+        .bind(content);
 }
 
-fn record_row(row: &mut Row<'_>, swarm_id: i64, key: &RecordKey, record: &Record) {
-    row.push_bind(swarm_id)
-        .push_bind(key.agent.as_str())
-        .push_bind(key.id.as_str())
-        .push_bind(record.digest.as_slice())
-        .push_bind(signed(record.mark.revision.0))
-        .push_bind(record.mark.nonce.0.as_slice())
-        .push_bind(record.time.as_micros())
-        .push_bind(codec::encode_outcome(&record.outcome));
+fn record_row(row: &mut Values, _: usize, (key, record): &(RecordKey, Record)) {
+    row.bind(key.agent.shared_text())
+        .bind(key.id.shared_text())
+        .bind(record.digest.as_slice())
+        .bind(signed(record.mark.revision.0))
+        .bind(record.mark.nonce.0.as_slice())
+        .bind(record.time.as_micros())
+        .bind(codec::encode_outcome(&record.outcome));
 }
 
 /// Follows the expiries that moved, and with them the swarm's earliest.
@@ -105,33 +121,20 @@ async fn expiries(
         return Ok(());
     }
     let old: Vec<_> = moves.iter().filter_map(|m| Some((m.from?, &m.path))).collect();
-    for old in chunks(&old) {
-        let mut sql =
-            QueryBuilder::new("DELETE FROM expiries WHERE (swarm_id, expire_us, namespace, key) IN (");
-        sql.push_values(old, |mut row, expiry| expiry_row(&mut row, swarm_id, expiry)).push(")");
-        let deleted = sql.build().execute(&mut *connection).await.map_err(error)?;
-        affected(deleted.rows_affected(), old.len())?;
-    }
     let new: Vec<_> = moves.iter().filter_map(|m| Some((m.to?, &m.path))).collect();
-    for new in chunks(&new) {
-        insert(connection, EXPIRIES, new, |row, expiry| expiry_row(row, swarm_id, expiry)).await?;
+    for (bulk, expiries) in [(&EXPIRIES_GONE, old), (&EXPIRIES, new)] {
+        for expiries in expiries.chunks(ROWS_MAX) {
+            let (sql, values) = bulk.over(expiries, expiry_row, |shared| {
+                shared.bind(swarm_id);
+            });
+            execute(connection, sqlx::query_with(sql, values), expiries.len()).await?;
+        }
     }
-    let updated = sqlx::query(
-        "UPDATE heads SET next_expiry_us = (SELECT min(expire_us) FROM expiries WHERE swarm_id = ?1) \
-         WHERE swarm_id = ?1",
-    )
-    .bind(swarm_id)
-    .execute(connection)
-    .await
-    .map_err(error)?;
-    affected(updated.rows_affected(), 1)
+    execute(connection, sqlx::query(NEXT_EXPIRY).bind(swarm_id), 1).await
 }
 
-fn expiry_row(row: &mut Row<'_>, swarm_id: i64, (time, path): &(Timestamp, &EntryPath)) {
-    row.push_bind(swarm_id)
-        .push_bind(time.as_micros())
-        .push_bind(path.namespace.as_str())
-        .push_bind(path.key.as_str());
+fn expiry_row(row: &mut Values, _: usize, (time, path): &(Timestamp, &EntryPath)) {
+    row.bind(time.as_micros()).bind(path.namespace.shared_text()).bind(path.key.shared_text());
 }
 
 async fn advance(
@@ -139,56 +142,24 @@ async fn advance(
     swarm_id: i64,
     prev: Revision,
     head: &Head,
+    versions: usize,
 ) -> Result<(), Error> {
-    let updated = sqlx::query(
-        "UPDATE heads SET revision = ?3, nonce = ?4, time_us = ?5, entries = ?6, content_bytes = ?7 \
-         WHERE swarm_id = ?1 AND revision = ?2",
-    )
-    .bind(swarm_id)
-    .bind(signed(prev.0))
-    .bind(signed(head.mark.revision.0))
-    .bind(head.mark.nonce.0.as_slice())
-    .bind(head.time.as_micros())
-    .bind(signed(head.entries))
-    .bind(signed(head.content_bytes))
-    .execute(connection)
-    .await
-    .map_err(error)?;
-    affected(updated.rows_affected(), 1)
+    let advance = sqlx::query(ADVANCE)
+        .bind(swarm_id)
+        .bind(signed(prev.0))
+        .bind(signed(head.mark.revision.0))
+        .bind(head.mark.nonce.0.as_slice())
+        .bind(head.time.as_micros())
+        .bind(signed(head.entries))
+        .bind(signed(head.content_bytes));
+    execute(connection, advance, versions + 1).await
 }
 
-async fn insert<T>(
+async fn execute(
     connection: &mut SqliteConnection,
-    into: &'static str,
-    rows: &[T],
-    bind: impl Fn(&mut Row<'_>, &T),
+    query: Query<'_, Sqlite, SqliteArguments>,
+    rows: usize,
 ) -> Result<(), Error> {
-    let mut sql = QueryBuilder::new(into);
-    sql.push_values(rows, |mut row, of| bind(&mut row, of));
-    let inserted = sql.build().execute(connection).await.map_err(error)?;
-    affected(inserted.rows_affected(), rows.len())
-}
-
-/// Cuts into pieces whose lengths are powers of two, the longest first.
-pub(super) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let len = 1 << rows.len().min(ROWS_MAX).checked_ilog2()?;
-        let (chunk, rest) = rows.split_at(len);
-        rows = rest;
-        Some(chunk)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_are_powers_of_two() {
-        let lengths = |n: usize| chunks(&vec![0; n]).map(<[_]>::len).collect::<Vec<_>>();
-        assert_eq!(lengths(0), Vec::<usize>::new());
-        assert_eq!(lengths(1), [1]);
-        assert_eq!(lengths(77), [64, 8, 4, 1]);
-        assert_eq!(lengths(129), [64, 64, 1]);
-    }
+    let done = query.execute(connection).await.map_err(error)?;
+    affected(done.rows_affected(), rows)
 }
