@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 use tonic::{
     Code, Request, Status,
@@ -175,12 +174,12 @@ pub(super) fn idempotency(
 
 /// What a token is bound to; `message` is the request without what may change.
 pub(super) fn arguments(method: &str, message: &impl prost::Message) -> Arguments {
-    let mut hash = Sha256::new();
+    let mut hash = blake3::Hasher::new();
     hash.update(method.as_bytes());
-    hash.update([0]);
-    hash.update(message.encode_to_vec());
+    hash.update(&[0]);
+    hash.update(&message.encode_to_vec());
     let mut cut = [0; 8];
-    cut.copy_from_slice(&hash.finalize()[..8]);
+    cut.copy_from_slice(&hash.finalize().as_bytes()[..8]);
     // 0 means: bound to nothing.
     Arguments(u64::from_be_bytes(cut).max(1))
 }

@@ -186,7 +186,7 @@ impl RequestId {
     }
 }
 
-/// The first half of a SHA-256 over a request's canonical encoding.
+/// A hash of a request's canonical encoding, with which another request under the same id is recognised.
 pub type Digest = [u8; 16];
 
 /// Makes a request idempotent.

@@ -3,11 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fmt::Write as _,
     time::{Duration, Instant},
 };
-
-use sha2::{Digest as _, Sha256};
 
 use crate::wire::v1;
 
@@ -66,30 +63,27 @@ fn is_below(namespace: &str, prefix: &str) -> bool {
 
 /// Folds events in the order of their arrival into one hash: a swap, a gap or a repeat changes it.
 #[derive(Clone, Default)]
-pub(super) struct Order(Sha256);
+pub(super) struct Order(blake3::Hasher);
 
 impl Order {
     pub(super) fn add(&mut self, event: &v1::Event) {
-        self.0.update(event.revision.to_be_bytes());
-        self.0.update(event.ordinal.to_be_bytes());
-        self.0.update(event.r#type.to_be_bytes());
+        self.0.update(&event.revision.to_be_bytes());
+        self.0.update(&event.ordinal.to_be_bytes());
+        self.0.update(&event.r#type.to_be_bytes());
         let (namespace, key, content) = event
             .entry
             .as_ref()
             .map_or(("", "", ""), |entry| (&*entry.namespace, &*entry.key, &*entry.content));
         // Lengths first, so that no two sequences of texts look the same.
         for text in [namespace, key] {
-            self.0.update((text.len() as u64).to_be_bytes());
-            self.0.update(text);
+            self.0.update(&(text.len() as u64).to_be_bytes());
+            self.0.update(text.as_bytes());
         }
-        self.0.update(Sha256::digest(content));
+        self.0.update(blake3::hash(content.as_bytes()).as_bytes());
     }
 
     pub(super) fn finish(self) -> String {
-        self.0.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a string takes everything");
-            hex
-        })
+        self.0.finalize().to_hex().to_string()
     }
 }
 

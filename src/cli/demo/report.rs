@@ -37,7 +37,7 @@ pub struct Report {
     pub events_per_watcher: BTreeMap<String, usize>,
     /// How many of them were of shared memory.
     pub shared_events_per_watcher: BTreeMap<String, usize>,
-    /// SHA-256 over the shared events in the order each received them.
+    /// BLAKE3 over the shared events in the order each received them.
     pub order_per_watcher: BTreeMap<String, String>,
     /// Whether all watchers saw the shared events in the same order.
     pub orders_equal: bool,

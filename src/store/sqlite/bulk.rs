@@ -68,7 +68,8 @@ impl Bulk {
         let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
         let mut rest = self.rest.to_owned();
         for shared in 1..=9 {
-            rest = rest.replace(&format!("{{{shared}}}"), &format!("?{}", rows * self.columns.len() + shared));
+            rest =
+                rest.replace(&format!("{{{shared}}}"), &format!("?{}", rows * self.columns.len() + shared));
         }
         let (columns, values) = (self.columns.join(", "), vec![row; rows].join(", "));
         format!("WITH listed ({columns}) AS (VALUES {values}) {rest}")
@@ -81,8 +82,10 @@ mod tests {
 
     use super::*;
 
-    static SUM: Bulk =
-        Bulk::new(&["a", "b"], "SELECT count(*), sum(a), sum(b), {2} FROM listed WHERE a IS NOT NULL AND {1} = 7");
+    static SUM: Bulk = Bulk::new(
+        &["a", "b"],
+        "SELECT count(*), sum(a), sum(b), {2} FROM listed WHERE a IS NOT NULL AND {1} = 7",
+    );
 
     #[tokio::test]
     async fn lists_of_any_length_are_padded_and_share_values() {

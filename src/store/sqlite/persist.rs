@@ -50,8 +50,21 @@ pub(super) async fn persist(
 // its own for each statement to take back the rows before it.
 static LOG: Bulk = Bulk::new(
     &[
-        "revision", "ordinal", "nonce", "namespace", "key", "change", "cause", "time_us", "create_revision",
-        "create_time_us", "version", "expire_us", "content_bytes", "meta", "content",
+        "revision",
+        "ordinal",
+        "nonce",
+        "namespace",
+        "key",
+        "change",
+        "cause",
+        "time_us",
+        "create_revision",
+        "create_time_us",
+        "version",
+        "expire_us",
+        "content_bytes",
+        "meta",
+        "content",
     ],
     "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
      create_revision, create_time_us, version, expire_us, content_bytes, meta, content) \
