@@ -76,6 +76,7 @@ impl Lifecycle {
     /// # Errors
     /// When the process cannot listen for signals.
     pub fn on_signals(&self) -> io::Result<()> {
+        survive_file_size_limits()?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let this = self.clone();
@@ -127,6 +128,15 @@ impl Lifecycle {
         }
         Shutdown::Cut { tasks: cut }
     }
+}
+
+/// The kernel ends a process that writes past a limit on the size of files, unless it listens for the signal that it
+/// sends; then the write fails, like one to a full disk.
+fn survive_file_size_limits() -> io::Result<()> {
+    /// SIGXFSZ, on the platforms Rust runs servers on.
+    const FILE_SIZE_EXCEEDED: i32 = 25;
+    // Once listened for, the signal stays caught for good.
+    signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).map(drop)
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> &str {
