@@ -35,6 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), Error>;
 
+    /// Whether the store takes writes: commits, durably, something that belongs to no swarm.
+    async fn ping_write(&self) -> Result<(), Error>;
+
     /// Creates a swarm with a fresh incarnation and nonce, at revision 0. [`Error::SwarmExists`] if there is one.
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error>;
 
@@ -228,6 +231,9 @@ pub struct Compaction {
     pub more: bool,
 }
 
+/// What a backend has to say about a failure, for the log alone: it may name files and addresses.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What a store can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -251,7 +257,16 @@ pub enum Error {
     },
     /// The store does not answer, or not in time. Nothing was changed.
     #[error("the store is unavailable: {0}")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Cause),
+    /// There is no room for what was to be written. Nothing was changed; reads go on.
+    #[error("the disk is full: {0}")]
+    Full(#[source] Cause),
+    /// The store may be read, but not written. Nothing was changed.
+    #[error("the store is read-only: {0}")]
+    ReadOnly(#[source] Cause),
+    /// All of it was done, durably, or nothing. Commits never fail so: they have [`CommitError::Unknown`].
+    #[error("whether the store did it is unknown: {0}")]
+    OutcomeUnknown(#[source] Cause),
     /// What is stored cannot be read by this version, or not at all.
     #[error("the store holds something unreadable: {0}")]
     Corrupt(String),
@@ -263,7 +278,13 @@ pub enum CommitError {
     /// Nothing was committed.
     #[error(transparent)]
     Failed(#[from] Error),
-    /// All of it was committed, or nothing: [`Store::is_committed`] tells. If it was, this is what it came to.
-    #[error("the outcome of the commit is unknown")]
-    Unknown(Box<Applied>),
+    /// All of it was committed, or nothing: [`Store::is_committed`] tells.
+    #[error("the outcome of the commit is unknown: {cause}")]
+    Unknown {
+        /// What it came to, if it happened.
+        applied: Box<Applied>,
+        /// What failed.
+        #[source]
+        cause: Cause,
+    },
 }

@@ -23,6 +23,8 @@ const TEXT_BYTES_MAX: usize = 256;
 const ENTRY_BYTES_MAX: usize = 4 * 1024;
 /// When a client may try again where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_millis(500);
+/// and where somebody has to act first.
+const RETRY_LATER: Duration = Duration::from_secs(5);
 
 /// A status in the making.
 pub struct Explained {
@@ -145,10 +147,12 @@ fn explained(error: Error) -> Explained {
         Error::SlowConsumer => Explained::new(C::ResourceExhausted, "SLOW_CONSUMER", message),
         Error::Draining => Explained::new(C::Unavailable, "DRAINING", message).retry(RETRY_SOON),
         Error::Unavailable => Explained::new(C::Unavailable, "STORE_UNAVAILABLE", message).retry(RETRY_SOON),
+        Error::StoreFull => Explained::new(C::Unavailable, "STORE_FULL", message).retry(RETRY_LATER),
+        Error::StoreReadOnly => Explained::new(C::Unavailable, "STORE_READ_ONLY", message).retry(RETRY_LATER),
         Error::OutcomeUnknown => Explained::new(
             C::Unknown,
             "OUTCOME_UNKNOWN",
-            "whether the request was done is unknown; repeat it with the same request_id to find out",
+            "whether the request was done is unknown; repeat it to find out, with the same request_id if it has one",
         ),
         Error::Corrupt => Explained::new(C::DataLoss, "CORRUPT", message),
     }
@@ -208,6 +212,8 @@ mod tests {
             (Error::SlowConsumer, Code::ResourceExhausted, "SLOW_CONSUMER"),
             (Error::Draining, Code::Unavailable, "DRAINING"),
             (Error::Unavailable, Code::Unavailable, "STORE_UNAVAILABLE"),
+            (Error::StoreFull, Code::Unavailable, "STORE_FULL"),
+            (Error::StoreReadOnly, Code::Unavailable, "STORE_READ_ONLY"),
             (Error::OutcomeUnknown, Code::Unknown, "OUTCOME_UNKNOWN"),
             (Error::Corrupt, Code::DataLoss, "CORRUPT"),
         ]
@@ -235,7 +241,8 @@ mod tests {
             (violations[0].field.as_str(), violations[0].description.as_str()),
             ("puts[3].key", "must not be empty")
         );
-        let status = of(Error::Draining);
-        assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+        for error in [Error::Draining, Error::Unavailable, Error::StoreFull, Error::StoreReadOnly] {
+            assert!(of(error).get_details_retry_info().unwrap().retry_delay.is_some());
+        }
     }
 }

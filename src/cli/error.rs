@@ -174,6 +174,13 @@ fn way_out(refusal: &Refusal) -> Option<String> {
         Some("SWARM_EXISTS") => Some("choose another name"),
         Some("COMPACTED") => Some("start at a later revision, or with --snapshot"),
         Some("INCARNATION_CHANGED") => Some("the history is another one now: start again with --snapshot"),
+        Some("STORE_FULL") => {
+            Some("free some space where the database is; the coordinator then goes on by itself")
+        }
+        Some("STORE_READ_ONLY") => {
+            Some("make the database writable again; the coordinator then goes on by itself")
+        }
+        Some("CORRUPT") => Some("the coordinator's log says more; `swarmem restore` puts a backup in place"),
         Some("OUTCOME_UNKNOWN") => Some("the write may have been done: look before repeating it"),
         _ => None,
     };

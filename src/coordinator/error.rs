@@ -93,14 +93,28 @@ pub enum Error {
     /// The store does not answer; nothing was done.
     #[error("the store is unavailable")]
     Unavailable,
+    /// The store's disk is full; nothing was done. Reads go on.
+    #[error("the disk of the store is full; nothing was done")]
+    StoreFull,
+    /// The store's disk cannot be written; nothing was done. Reads go on.
+    #[error("the store is read-only; nothing was done")]
+    StoreReadOnly,
     /// Whether the request was done could not be found out in time.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
-    /// What is stored cannot be read. Somebody must act; the log says more.
-    #[error("stored data cannot be read")]
+    /// What is stored cannot be read; nothing was done. Somebody must act; the log says more.
+    #[error("stored data is damaged and cannot be read; nothing was done")]
     Corrupt,
 }
 
+impl Error {
+    /// Whether the store may answer the same call when it is asked again.
+    pub(super) fn is_store_trouble(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::StoreFull | Self::StoreReadOnly)
+    }
+}
+
+/// What a backend has to say beyond this was logged where the store was called: it may name files.
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
@@ -108,14 +122,11 @@ impl From<store::Error> for Error {
             store::Error::SwarmExists => Self::SwarmExists,
             store::Error::Compacted { floor } => Self::Compacted { floor },
             store::Error::Future { newest } => Self::FutureRevision { newest },
-            store::Error::Unavailable(cause) => {
-                tracing::warn!(error = %cause, "the store is unavailable");
-                Self::Unavailable
-            }
-            store::Error::Corrupt(what) => {
-                tracing::error!(error = %what, "the store holds something unreadable");
-                Self::Corrupt
-            }
+            store::Error::Unavailable(_) => Self::Unavailable,
+            store::Error::Full(_) => Self::StoreFull,
+            store::Error::ReadOnly(_) => Self::StoreReadOnly,
+            store::Error::OutcomeUnknown(_) => Self::OutcomeUnknown,
+            store::Error::Corrupt(_) => Self::Corrupt,
         }
     }
 }

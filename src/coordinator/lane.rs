@@ -26,7 +26,7 @@ use crate::{
         request::Request,
         swarm::{Incarnation, Mark, Nonce, Revision, SwarmId},
     },
-    store::{Batch, CommitError},
+    store::{self, Batch, CommitError},
 };
 
 /// How long to wait before a full lane is tried again.
@@ -62,6 +62,12 @@ impl Lane {
     fn new(swarm: SwarmId, limits: LaneLimits) -> Self {
         let state = Mutex::new(State { queue: Queue::new(limits), closed: false });
         Self { swarm, state, arrived: Notify::new() }
+    }
+
+    /// Answers those whose commit has not begun that the store is unavailable.
+    fn refuse_waiting(&self) {
+        let waiting = self.state().queue.clear();
+        waiting.into_iter().for_each(|p| drop(p.reply.send(Err(Error::Unavailable))));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -188,7 +194,7 @@ async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
     loop {
         let batch = lane.state().queue.take(Instant::now());
         if !batch.is_empty() {
-            commit(&shared, &lane.swarm, batch).await;
+            commit(&shared, &lane, batch).await;
         } else if wait(&shared, &lane).await == Next::End {
             return;
         }
@@ -217,12 +223,13 @@ async fn wait(shared: &Shared, lane: &Lane) -> Next {
     if state.closed { Next::End } else { Next::GoOn }
 }
 
-async fn commit(shared: &Arc<Shared>, swarm: &SwarmId, batch: Vec<Pending>) {
+async fn commit(shared: &Arc<Shared>, lane: &Lane, batch: Vec<Pending>) {
+    let swarm = &lane.swarm;
     let requests = batch.iter().map(|p| Arc::clone(&p.request)).collect();
     let nonce = Nonce(Uuid::new_v4().into_bytes());
     let attempt = Batch { requests, nonce, limits: shared.settings.limits };
     let result = match shared.store.commit(swarm, &attempt).await {
-        Err(CommitError::Unknown(applied)) => resolve(shared, swarm, nonce, *applied).await,
+        Err(CommitError::Unknown { applied, .. }) => resolve(shared, lane, nonce, *applied).await,
         Err(CommitError::Failed(error)) => Err(Error::from(error)),
         Ok(applied) => Ok(applied),
     };
@@ -256,17 +263,19 @@ async fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch
 }
 
 /// Finds out whether a commit happened, by its nonce under the swarm's lock. Does not give up before the process ends:
-/// until it is known, nothing else may be committed.
-async fn resolve(shared: &Shared, swarm: &SwarmId, nonce: Nonce, applied: Applied) -> Result<Applied, Error> {
+/// until it is known, nothing else may be committed, and after a while nobody else is kept waiting.
+async fn resolve(shared: &Shared, lane: &Lane, nonce: Nonce, applied: Applied) -> Result<Applied, Error> {
+    let begun = Instant::now();
     let after = applied.commit.as_ref().map_or(Revision::ZERO, |c| c.prev.revision);
     let (mut pause, longest) = RESOLVE_PAUSE;
     loop {
-        match shared.store.is_committed(swarm, nonce, after).await {
+        match shared.store.is_committed(&lane.swarm, nonce, after).await {
             Ok(true) => return Ok(applied),
             Ok(false) => return Err(Error::Unavailable),
-            Err(error) => {
-                tracing::warn!(swarm.id = %swarm, %error, "the outcome of a commit is still unknown")
-            }
+            // Deleted in the meantime, with whatever was committed.
+            Err(store::Error::SwarmNotFound) => return Err(Error::SwarmNotFound),
+            Err(_) if begun.elapsed() >= shared.settings.store_timeout => lane.refuse_waiting(),
+            Err(_) => {}
         }
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(longest),

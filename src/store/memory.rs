@@ -189,6 +189,10 @@ impl Store for MemoryStore {
         Ok(self.token_key.clone())
     }
 
+    async fn ping_write(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
     }

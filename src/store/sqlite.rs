@@ -9,6 +9,8 @@ mod commit;
 mod connections;
 mod identity;
 mod load;
+mod lock;
+mod log_renewal;
 mod maintain;
 mod open;
 mod persist;
@@ -19,7 +21,6 @@ mod seeded_bug;
 mod swarms;
 
 use std::{
-    fs::File,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -31,7 +32,7 @@ pub use self::{
     backup::{BackupError, backup, restore},
     open::OpenError,
 };
-use self::{connections::Connections, identity::Identity};
+use self::{connections::Connections, identity::Identity, lock::Lock};
 use super::{
     At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
 };
@@ -71,7 +72,7 @@ pub struct SqliteStore {
     connections: Connections,
     identity: Identity,
     /// Held as long as the store is open.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<Lock>>,
 }
 
 impl SqliteStore {
@@ -81,11 +82,22 @@ impl SqliteStore {
     /// See [`OpenError`]; each says the way out.
     pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let SqliteOptions { path, read_connections, busy_timeout, clock } = options;
-        let lock = open::lock(&path)?;
-        let mut writer = open::open_writer(&path, busy_timeout).await?;
-        let token_key = open::token_key(&mut writer, &path).await?;
+        let lock = Lock::take(&path)?;
+        let opened = async {
+            let mut writer = open::open_writer(&path, busy_timeout).await?;
+            let token_key = open::token_key(&mut writer, &path).await?;
+            let identity =
+                Identity::of(&path).map_err(|source| OpenError::Io { file: path.clone(), source })?;
+            Ok((writer, token_key, identity))
+        };
+        let (writer, token_key, identity) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => {
+                lock.give_up();
+                return Err(error);
+            }
+        };
         let connections = Connections::new(writer, &path, busy_timeout, read_connections);
-        let identity = Identity::of(&path).map_err(|source| OpenError::Io { file: path.clone(), source })?;
         Ok(Self { clock, token_key, connections, identity, lock: Mutex::new(Some(lock)) })
     }
 
@@ -110,6 +122,11 @@ impl Store for SqliteStore {
     async fn ping(&self) -> Result<(), Error> {
         self.identity.check()?;
         swarms::ping(&self.connections).await
+    }
+
+    async fn ping_write(&self) -> Result<(), Error> {
+        self.identity.check()?;
+        commit::settle(self.connections.begin().await?).await
     }
 
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {
@@ -197,13 +214,22 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
-/// What a failed statement means to the caller. Full disks, locks and the like pass; a damaged file does not.
+/// What a failed statement, or a commit that is undone, means to the caller. Full disks, locks and the like pass; a
+/// damaged file does not.
 fn error(error: sqlx::Error) -> Error {
+    const READ_ONLY: i32 = 8;
     const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
     const NOT_A_DATABASE: i32 = 26;
-    match (code(&error).map(|code| code & 0xff), &error) {
+    /// The index of the write-ahead log, a file beside it, could not grow.
+    const IO_INDEX_SIZE: i32 = 4874;
+    let code = code(&error);
+    match (code.map(|code| code & 0xff), &error) {
         (Some(CORRUPT | NOT_A_DATABASE), _)
         | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Error::Corrupt(error.to_string()),
+        (Some(READ_ONLY), _) => Error::ReadOnly(Box::new(error)),
+        (Some(FULL), _) => Error::Full(Box::new(error)),
+        _ if code == Some(IO_INDEX_SIZE) => Error::Full(Box::new(error)),
         _ => Error::Unavailable(Box::new(error)),
     }
 }

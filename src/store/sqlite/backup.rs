@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{
     OpenError,
     connections::connect_options,
+    lock::Lock,
     open::{self, database_error, with_suffix},
 };
 
@@ -64,7 +65,15 @@ pub async fn backup(source: &Path, target: &Path) -> Result<(), BackupError> {
 /// When `backup` is no database of a known version, `target` is in use, or exists and `force` is false, or the disk
 /// fails.
 pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
-    let _lock = open::lock(target)?;
+    let lock = Lock::take(target)?;
+    let restored = restore_locked(backup, target, force).await;
+    if restored.is_err() {
+        lock.give_up();
+    }
+    restored
+}
+
+async fn restore_locked(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
     if !force {
         refuse_existing(target)?;
     }

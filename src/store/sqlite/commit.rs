@@ -1,7 +1,6 @@
 //! A commit from its lock to its outcome. Knows neither how rows look nor what a request means.
 
 use super::{
-    code,
     connections::{Connections, Writer},
     error, load, persist,
     rows::signed,
@@ -42,24 +41,9 @@ pub(super) async fn commit(
 async fn conclude(writer: Writer, applied: Applied) -> Result<Applied, CommitError> {
     match writer.commit().await {
         Ok(()) => Ok(applied),
-        Err(failed) if is_undone(&failed) => Err(CommitError::Failed(error(failed))),
-        Err(_) => Err(CommitError::Unknown(Box::new(applied))),
+        Err(Error::OutcomeUnknown(cause)) => Err(CommitError::Unknown { applied: Box::new(applied), cause }),
+        Err(failed) => Err(CommitError::Failed(failed)),
     }
-}
-
-/// Whether a COMMIT that failed so cannot have left a whole transaction in the write-ahead log. The connection is
-/// closed afterwards, which rolls back what is left of it in this process.
-///
-/// With these codes the file was locked, or a write failed; the last thing written is the frame that makes the
-/// transaction valid, so it is torn or missing. With any other code, such as that of a failed fsync, the frames may
-/// stand there whole, to be found by whoever recovers the file after a crash.
-fn is_undone(failed: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    const READ_ONLY: i32 = 8;
-    const FULL: i32 = 13;
-    const IO_WRITE: i32 = 778;
-    let Some(code) = code(failed) else { return false };
-    matches!(code & 0xff, BUSY | READ_ONLY | FULL) || code == IO_WRITE
 }
 
 pub(super) async fn is_committed(
@@ -79,11 +63,16 @@ pub(super) async fn is_committed(
     .await
     .map_err(error)?;
     // A "no" has to stay one: a commit of our own overwrites what the failed one may have left in the write-ahead log.
+    settle(writer).await?;
+    Ok(found)
+}
+
+/// Commits a change that nobody sees.
+pub(super) async fn settle(mut writer: Writer) -> Result<(), Error> {
     let settled = sqlx::query("UPDATE settlements SET settled = settled + 1 WHERE id = 1")
         .execute(writer.connection())
         .await
         .map_err(error)?;
     super::affected(settled.rows_affected(), 1)?;
-    writer.commit().await.map_err(error)?;
-    Ok(found)
+    writer.commit().await
 }

@@ -5,8 +5,11 @@
 //! transaction that somebody left behind can ever be continued by somebody else.
 
 use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,10 @@ use sqlx::{
 };
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::error;
+use super::{
+    code, error,
+    log_renewal::{self, Failure},
+};
 use crate::store::Error;
 
 /// Pages in the write-ahead log after which a commit moves them into the database: 16 MiB.
@@ -61,6 +67,9 @@ fn reader_options(path: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
 pub(super) struct Connections {
     writing: SqliteConnectOptions,
     reading: SqliteConnectOptions,
+    path: PathBuf,
+    /// A commit failed in such a way that the write-ahead log may hold what the disk does not.
+    in_doubt: Arc<AtomicBool>,
     writer: Arc<tokio::sync::Mutex<Slot>>,
     readers: Arc<Readers>,
 }
@@ -85,6 +94,8 @@ impl Connections {
         Self {
             writing: writer_options(path, busy_timeout).create_if_missing(false),
             reading: reader_options(path, busy_timeout),
+            path: path.into(),
+            in_doubt: Arc::default(),
             writer: Arc::new(tokio::sync::Mutex::new(Slot::Open(Box::new(writer)))),
             readers: Arc::new(Readers { max, permits, idle: Mutex::default() }),
         }
@@ -95,13 +106,34 @@ impl Connections {
         let mut slot = Arc::clone(&self.writer).lock_owned().await;
         let connection = match std::mem::replace(&mut *slot, Slot::Lost) {
             Slot::Open(connection) => connection,
-            Slot::Lost => Box::new(SqliteConnection::connect_with(&self.writing).await.map_err(error)?),
+            Slot::Lost => Box::new(self.reopen().await?),
             Slot::Closed => {
                 *slot = Slot::Closed;
                 return Err(closed());
             }
         };
-        Ok(Writer { slot, connection })
+        Ok(Writer { slot, connection, in_doubt: Arc::clone(&self.in_doubt) })
+    }
+
+    /// Waits for the writer, and begins a transaction that holds the file's lock.
+    pub async fn begin(&self) -> Result<Writer, Error> {
+        let mut writer = self.writer().await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(writer.connection()).await.map_err(error)?;
+        Ok(writer)
+    }
+
+    async fn reopen(&self) -> Result<SqliteConnection, Error> {
+        let mut connection = SqliteConnection::connect_with(&self.writing).await.map_err(error)?;
+        // Should the last connection have been closed in the meantime, this one has just recovered the log. What it found
+        // there must not be built upon before it is on the disk.
+        if self.in_doubt.load(Ordering::Acquire) {
+            log_renewal::renew(&mut connection, &self.path).await.map_err(|failure| match failure {
+                Failure::Log(cause) => Error::Unavailable(Box::new(cause)),
+                Failure::Database(failed) => error(failed),
+            })?;
+            self.in_doubt.store(false, Ordering::Release);
+        }
+        Ok(connection)
     }
 
     /// Waits for a reader. The caller begins the transaction.
@@ -136,6 +168,7 @@ impl Connections {
 pub(super) struct Writer {
     slot: OwnedMutexGuard<Slot>,
     connection: Box<SqliteConnection>,
+    in_doubt: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -143,17 +176,19 @@ impl Writer {
         &mut self.connection
     }
 
-    /// Begins a transaction that holds the file's lock.
-    pub async fn begin(&mut self) -> Result<(), Error> {
-        sqlx::query("BEGIN IMMEDIATE").execute(self.connection()).await.map_err(error)?;
-        Ok(())
-    }
-
-    /// Commits, and gives the connection back.
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("COMMIT").execute(self.connection()).await?;
-        self.release();
-        Ok(())
+    /// Commits, and gives the connection back. [`Error::OutcomeUnknown`] if the transaction may have outlived the failure.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        match sqlx::query("COMMIT").execute(self.connection()).await {
+            Ok(_) => {
+                self.release();
+                Ok(())
+            }
+            Err(failed) if is_undone(&failed) => Err(error(failed)),
+            Err(failed) => {
+                self.in_doubt.store(true, Ordering::Release);
+                Err(Error::OutcomeUnknown(Box::new(failed)))
+            }
+        }
     }
 
     /// Undoes everything, and gives the connection back.
@@ -165,7 +200,7 @@ impl Writer {
 
     /// Gives the connection back, which is in no transaction.
     pub fn release(self) {
-        let Self { mut slot, connection } = self;
+        let Self { mut slot, connection, .. } = self;
         *slot = Slot::Open(connection);
     }
 }
@@ -194,6 +229,21 @@ impl Reader {
         let Self { connection, home, _permit } = self;
         home.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
+}
+
+/// Whether a COMMIT that failed so cannot have left a whole transaction in the write-ahead log. The connection is
+/// closed afterwards, which rolls back what is left of it in this process.
+///
+/// With these codes the file was locked, or a write failed; the last thing written is what makes the transaction valid
+/// (its last frame, or the checksums up to it), so that is torn or missing. With any other code, such as that of a
+/// failed fsync, the frames may stand there whole, to be found by whoever recovers the file after a crash.
+fn is_undone(failed: &sqlx::Error) -> bool {
+    const BUSY: i32 = 5;
+    const READ_ONLY: i32 = 8;
+    const FULL: i32 = 13;
+    const IO_WRITE: i32 = 778;
+    let Some(code) = code(failed) else { return false };
+    matches!(code & 0xff, BUSY | READ_ONLY | FULL) || code == IO_WRITE
 }
 
 fn closed() -> Error {

@@ -43,7 +43,7 @@ pub(super) async fn compact(
     let upto = last_of_pass(writer.connection(), &swarm, from, floor.revision, rows_max).await?;
     let removed = remove_superseded(writer.connection(), swarm.swarm_id, from, upto).await?;
     raise_floor(writer.connection(), swarm.swarm_id, floor, upto).await?;
-    writer.commit().await.map_err(error)?;
+    writer.commit().await?;
     Ok(Compaction { floor, removed, more: upto < floor.revision })
 }
 
@@ -143,8 +143,7 @@ pub(super) async fn purge(
     clock: Timestamp,
     rows_max: usize,
 ) -> Result<bool, Error> {
-    let mut writer = connections.writer().await?;
-    writer.begin().await?;
+    let mut writer = connections.begin().await?;
     let mut left = signed(rows_max.max(1) as u64);
     let outcomes = old_outcomes(writer.connection(), clock, left).await?;
     left -= outcomes;
@@ -159,7 +158,7 @@ pub(super) async fn purge(
         left -= remains(writer.connection(), swarm_id, left).await?;
         more = left <= 0;
     }
-    writer.commit().await.map_err(error)?;
+    writer.commit().await?;
     Ok(more)
 }
 

@@ -1,8 +1,7 @@
-//! Opening a database: whose file it is, that nobody else serves it, and that its schema is one we know.
+//! Opening a database: whose file it is, and that its schema is one we know.
 //! Knows nothing of swarms.
 
 use std::{
-    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -14,7 +13,11 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
-use super::{code, connections::writer_options};
+use super::{
+    code,
+    connections::writer_options,
+    log_renewal::{self, Failure},
+};
 use crate::domain::position::TokenKey;
 
 /// The schema. Only ever appended to. (The macro that reads the folder would compile SQLite a second time, for the
@@ -113,6 +116,11 @@ pub(super) async fn open_writer(file: &Path, busy_timeout: Duration) -> Result<S
     let mut connection =
         SqliteConnection::connect_with(&writer_options(file, busy_timeout)).await.map_err(failed)?;
     check(&mut connection, file).await?;
+    // What is found in the log may never have reached the disk; from here on others build on it.
+    log_renewal::renew(&mut connection, file).await.map_err(|failure| match failure {
+        Failure::Log(source) => OpenError::Io { file: with_suffix(file, "-wal"), source },
+        Failure::Database(source) => failed(source),
+    })?;
     MIGRATIONS
         .run(&mut connection)
         .await
@@ -146,21 +154,6 @@ pub(super) async fn check(connection: &mut SqliteConnection, file: &Path) -> Res
         (None, _) => Err(OpenError::NotSwarmem { file: file.into() }),
         (Some(found), known) if found > known => Err(OpenError::Newer { file: file.into(), found, known }),
         _ => Ok(()),
-    }
-}
-
-/// Locks `file` against other processes until what is returned is dropped, or this process ends in whatever way.
-pub(super) fn lock(file: &Path) -> Result<File, OpenError> {
-    if let Some(directory) = file.parent().filter(|d| !d.as_os_str().is_empty()) {
-        fs::create_dir_all(directory).map_err(|source| OpenError::Io { file: directory.into(), source })?;
-    }
-    let lock = with_suffix(file, ".lock");
-    let io = |source| OpenError::Io { file: lock.clone(), source };
-    let opened = File::options().create(true).truncate(false).write(true).open(&lock).map_err(io)?;
-    match opened.try_lock() {
-        Ok(()) => Ok(opened),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { file: file.into(), lock }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn create(
     let nonce = Nonce(Uuid::new_v4().into_bytes());
     let head = Head::new(Incarnation(Uuid::new_v4()), nonce, now);
     let age_us = signed(u64::try_from(retention.age.as_micros()).unwrap_or(u64::MAX));
-    let mut writer = connections.writer().await?;
+    let mut writer = connections.begin().await?;
     let created = sqlx::query(
         "INSERT INTO heads (name, incarnation, revision, nonce, time_us, floor_revision, floor_nonce, \
          compacted_revision, entries, content_bytes, retention_age_us, retention_revisions, create_time_us) \
@@ -84,11 +84,12 @@ pub(super) async fn create(
     .execute(writer.connection())
     .await
     .map_err(error)?;
-    writer.release();
-    match created.rows_affected() {
-        0 => Err(Error::SwarmExists),
-        _ => Ok(Swarm { id: id.clone(), head, retention, create_time: now, next_expiry: None }),
+    if created.rows_affected() == 0 {
+        writer.rollback().await?;
+        return Err(Error::SwarmExists);
     }
+    writer.commit().await?;
+    Ok(Swarm { id: id.clone(), head, retention, create_time: now, next_expiry: None })
 }
 
 pub(super) async fn get(connections: &Connections, id: &SwarmId) -> Result<Swarm, Error> {
@@ -129,7 +130,7 @@ pub(super) async fn delete(connections: &Connections, id: &SwarmId) -> Result<()
         .await
         .map_err(error)?;
     super::affected(deleted.rows_affected(), 1)?;
-    writer.commit().await.map_err(error)
+    writer.commit().await
 }
 
 pub(super) async fn heads(connections: &Connections, ids: &[SwarmId]) -> Result<Vec<Option<Head>>, Error> {

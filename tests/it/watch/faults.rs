@@ -145,6 +145,10 @@ impl Store for Faulty {
         pass!(self.ping())
     }
 
+    async fn ping_write(&self) -> Result<(), Error> {
+        pass!(self.ping_write())
+    }
+
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {
         pass!(self.create_swarm(id, retention))
     }
@@ -181,7 +185,8 @@ impl Store for Faulty {
         match unknown {
             None => pass!(self.commit(id, batch)),
             Some(happens) => {
-                Err(CommitError::Unknown(Box::new(self.commit_unheard(id, batch, happens).await?)))
+                let applied = Box::new(self.commit_unheard(id, batch, happens).await?);
+                Err(CommitError::Unknown { applied, cause: "on purpose".into() })
             }
         }
     }
