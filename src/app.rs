@@ -102,7 +102,7 @@ impl App {
     pub async fn run(self) -> anyhow::Result<()> {
         let health = HealthBoard::default();
         // Before the first call is taken: nobody is to hear that what answers does not serve.
-        health.probe(&self.coordinator, 0).await;
+        health.probe(&self.coordinator).await;
         let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout, self.write_stream);
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {

@@ -8,11 +8,13 @@ pub mod error;
 mod feed;
 mod lane;
 mod lifetime;
+mod observed;
 mod queue;
 pub mod read;
 mod ring;
 mod swarms;
 mod tail;
+mod trouble;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -27,6 +29,11 @@ pub use queue::LaneLimits;
 pub use ring::RingLimits;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use self::{
+    observed::Observed,
+    trouble::{Trouble, Writes},
+};
 
 use crate::{
     bus::Bus,
@@ -86,6 +93,7 @@ pub trait Encode: Send + Sync + 'static {
 /// What the parts of a coordinator share.
 struct Shared {
     store: Arc<dyn Store>,
+    trouble: Arc<Trouble>,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     encode: Arc<dyn Encode>,
@@ -115,10 +123,22 @@ impl Coordinator {
         settings: Settings,
         lifecycle: Lifecycle,
     ) -> Result<Self, store::Error> {
+        let trouble = Arc::new(Trouble::new());
+        let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(&trouble)));
         let tokens = store.token_key().await?;
         let (lanes, feeds) = (DashMap::new(), DashMap::new());
-        let shared =
-            Arc::new(Shared { store, bus, clock, encode, tokens, settings, lifecycle, lanes, feeds });
+        let shared = Arc::new(Shared {
+            store,
+            trouble,
+            bus,
+            clock,
+            encode,
+            tokens,
+            settings,
+            lifecycle,
+            lanes,
+            feeds,
+        });
         shared.lifecycle.spawn("tail poll", tail::run(Arc::clone(&shared)));
         shared.lifecycle.spawn("expiry", lifetime::expire(Arc::clone(&shared)));
         shared.lifecycle.spawn("compaction", lifetime::compact(Arc::clone(&shared)));
@@ -143,16 +163,35 @@ impl Coordinator {
         self.shared.settings.retention
     }
 
-    /// Whether the store answers.
-    ///
-    /// # Errors
-    /// When it does not, or not in time.
-    pub async fn ping(&self) -> Result<(), Error> {
-        let store = Arc::clone(&self.shared.store);
-        let answer = detached(&self.shared, async move { Ok(store.ping().await?) });
-        tokio::time::timeout(self.shared.settings.store_timeout, answer)
-            .await
-            .unwrap_or(Err(Error::Unavailable))
+    /// Since when the store has failed to be read or to be written, without a break; none: it does neither now. Asked
+    /// regularly, it also finds out that a store that took no writes takes them again.
+    pub async fn failing_since(&self) -> Option<Instant> {
+        let asked = Instant::now();
+        let (reads, writes) = (Arc::clone(&self.shared.store), Arc::clone(&self.shared.store));
+        let fails = match self.within_patience(async move { Ok(reads.ping().await?) }).await {
+            Some(Ok(())) => match self.shared.trouble.look() {
+                Writes::Fine => None,
+                Writes::Failing(since) => Some(since),
+                Writes::Suspect => {
+                    let answer = self.within_patience(async move { Ok(writes.ping_write().await?) }).await;
+                    (!matches!(answer, Some(Ok(())))).then_some(asked)
+                }
+            },
+            Some(Err(_)) => Some(asked),
+            None => {
+                self.shared.trouble.read_timed_out();
+                Some(asked)
+            }
+        };
+        self.shared.trouble.judge(fails)
+    }
+
+    /// What the store answers, unless it takes too long.
+    async fn within_patience(
+        &self,
+        work: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) -> Option<Result<(), Error>> {
+        tokio::time::timeout(self.shared.settings.store_timeout, detached(&self.shared, work)).await.ok()
     }
 
     /// Commits a request in its swarm's lane, and answers once it is durable. Dropping the future withdraws the request

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
@@ -23,8 +26,17 @@ const NEED_THE_STORE: [&str; 2] = ["swarmem.v1.MemoryService", "swarmem.v1.Swarm
 
 /// How often the store is asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// After so many failures in a row the services that need the store stop serving.
-const FAILURES_MAX: u32 = 3;
+/// When the store has failed for so long, the services that need it stop serving.
+const FAILING_MAX: Duration = Duration::from_secs(3);
+
+/// Whether the services that need the store serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreServes {
+    /// They do.
+    Yes,
+    /// They do not.
+    No,
+}
 
 #[derive(Debug)]
 struct Board {
@@ -46,7 +58,8 @@ impl Default for HealthBoard {
 }
 
 impl HealthBoard {
-    fn set(&self, serves: impl Fn(&str) -> bool) {
+    /// Says whether anything changed.
+    fn set(&self, serves: impl Fn(&str) -> bool) -> bool {
         self.0.send_if_modified(|board| {
             let mut changed = false;
             for (service, serving) in &mut board.serving {
@@ -54,28 +67,32 @@ impl HealthBoard {
                 changed |= std::mem::replace(serving, now) != now;
             }
             changed
-        });
+        })
     }
 
-    /// Asks the store, so that whoever asks from now on is told the truth. Takes and returns how many times in a row it
-    /// has failed.
-    pub async fn probe(&self, coordinator: &Coordinator, failures: u32) -> u32 {
-        let failures = match coordinator.ping().await {
-            Ok(()) => 0,
-            Err(_) => failures + 1,
-        };
-        self.set(|service| failures < FAILURES_MAX || !NEED_THE_STORE.contains(&service));
-        failures
+    /// Asks the store, so that whoever asks from now on is told the truth. Says how it went if that is news.
+    pub async fn probe(&self, coordinator: &Coordinator) -> Option<StoreServes> {
+        let failing_since = coordinator.failing_since().await;
+        let store_serves = failing_since.is_none_or(|since| since.elapsed() < FAILING_MAX);
+        let changed = self.set(|service| store_serves || !NEED_THE_STORE.contains(&service));
+        changed.then_some(if store_serves { StoreServes::Yes } else { StoreServes::No })
     }
 
     /// Keeps the statuses true until the coordinator shuts down; then nothing but liveness serves.
     pub async fn keep(self, coordinator: Coordinator, lifecycle: Lifecycle) {
-        let mut failures = 0;
+        let mut interval = interval(PROBE_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            failures = self.probe(&coordinator, failures).await;
             tokio::select! {
-                () = sleep(PROBE_INTERVAL) => {}
+                _ = interval.tick() => {}
                 () = lifecycle.soft.cancelled() => break,
+            }
+            match self.probe(&coordinator).await {
+                Some(StoreServes::No) => {
+                    tracing::warn!("the store has failed for too long: services that need it stop serving");
+                }
+                Some(StoreServes::Yes) => tracing::info!("the store answers: all services serve"),
+                None => {}
             }
         }
         self.set(|_| false);

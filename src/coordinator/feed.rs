@@ -259,15 +259,20 @@ async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
     let work = read_up(Arc::clone(shared), Arc::clone(feed));
     match timeout(shared.settings.store_timeout, detached(shared, work)).await {
         Ok(Ok(())) => {}
-        Ok(Err(Error::Unavailable)) | Err(_) => {
-            tracing::warn!(swarm.id = %feed.swarm, "the feed could not read the log; it will try again");
-            sleep(shared.settings.retry_pause).await;
-            feed.gap.notify_one();
+        Ok(Err(error)) if error.is_store_trouble() => try_again(shared, feed).await,
+        Err(_) => {
+            shared.trouble.read_timed_out();
+            try_again(shared, feed).await;
         }
         Ok(Err(Error::SwarmNotFound)) => feed.end(Error::SwarmDeleted),
         Ok(Err(Error::FutureRevision { .. })) => feed.end(Error::IncarnationChanged),
         Ok(Err(error)) => feed.end(error),
     }
+}
+
+async fn try_again(shared: &Shared, feed: &Feed) {
+    sleep(shared.settings.retry_pause).await;
+    feed.gap.notify_one();
 }
 
 async fn read_up(shared: Arc<Shared>, feed: Arc<Feed>) -> Result<(), Error> {

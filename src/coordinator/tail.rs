@@ -32,8 +32,9 @@ async fn poll(shared: &Shared) {
                 feed.compare(stand, head.as_ref());
             }
         }
-        Ok(Err(error)) => tracing::warn!(%error, "the tail poll failed"),
-        Err(_) => tracing::warn!("the tail poll got no answer in time"),
+        // The next poll tries again.
+        Ok(Err(error)) => tracing::debug!(%error, "the tail poll failed"),
+        Err(_) => shared.trouble.read_timed_out(),
     }
 }
 

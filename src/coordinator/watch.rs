@@ -258,7 +258,7 @@ impl Stream {
                 Ok(Some(content)) => return Ok(self.deliver(content)),
                 Ok(None) => false,
                 // Nothing was taken, so nothing is lost: the stream stays open and tries again.
-                Err(Error::Unavailable) => true,
+                Err(error) if error.is_store_trouble() => true,
                 Err(error) => return Err(error),
             };
             if self.shared.lifecycle.soft.is_cancelled() {

@@ -2,7 +2,7 @@
 //!
 //! After a failed fsync the kernel counts what it could not write as written: a later fsync succeeds, and what is read
 //! comes from memory. So what a recovery finds in the log may be lost by a power cut, and with it whatever was appended
-//! and acknowledged behind it. Written again, it is on the disk, or the fsync says that it is not (ADR 6).
+//! and acknowledged behind it. Written again, it is on the disk, or the fsync says that it is not (ADR 7).
 
 use std::{
     fs::File,
