@@ -64,7 +64,7 @@ fn report(work: &str, result: Result<(), Error>) {
         // A swarm that was deleted in the meantime is nothing to speak of.
         Ok(()) | Err(Error::SwarmNotFound) => {}
         // The store's troubles are spoken of elsewhere, and not each time.
-        Err(error) if error.is_store_trouble() || matches!(error, Error::Corrupt) => {
+        Err(error) if error.is_store_trouble() || matches!(error, Error::Corrupt | Error::OutcomeUnknown) => {
             tracing::debug!(%error, "{work} did not finish; the next round goes on");
         }
         Err(error) => tracing::warn!(%error, "{work} did not finish; the next round goes on"),

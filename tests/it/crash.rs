@@ -1,7 +1,7 @@
 //! Kills the coordinator again and again under writers and watchers, and holds what they saw against the promises:
 //! no acknowledged write lost, no gap, no repeat. Knows the coordinator only as a process and by its protocol.
 
-mod history;
+pub mod history;
 pub mod random;
 pub mod verify;
 mod watchers;
@@ -35,7 +35,7 @@ const SETTINGS: [&str; 6] = [
 /// With SWARMEM_SOAK_MINUTES, passes go on for so long.
 const SOAK: &str = "SWARMEM_SOAK_MINUTES";
 /// With SWARMEM_TEST_SEED, the pass is made with that seed.
-const SEED: &str = "SWARMEM_TEST_SEED";
+pub const SEED: &str = "SWARMEM_TEST_SEED";
 
 #[tokio::test]
 async fn killed_at_any_moment_it_keeps_its_promises() {
@@ -43,7 +43,7 @@ async fn killed_at_any_moment_it_keeps_its_promises() {
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     loop {
         let seed = number(SEED).unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-        let (history, violations) = storm(KILLS, seed, &[]).await;
+        let (history, violations) = killing_storm(KILLS, seed, &[]).await;
         assert!(violations.is_empty(), "seed {seed}: {:#?}", &violations[..violations.len().min(20)]);
         assert!(history.writes.len() > KILLS, "hardly anything was written");
         if Instant::now() >= end {
@@ -58,7 +58,7 @@ async fn an_acknowledgement_before_the_commit_is_caught() {
     // A kill may fall between a commit and its answer, where the bug does no harm; it does not do so for long.
     let mut seen = Vec::new();
     for seed in 1..=10 {
-        let (_, violations) = storm(3, seed, &[("SWARMEM_SEEDED_BUG", "ack-before-commit")]).await;
+        let (_, violations) = killing_storm(3, seed, &[("SWARMEM_SEEDED_BUG", "ack-before-commit")]).await;
         if violations.iter().any(|v| matches!(v, Violation::LostWrite { .. })) {
             return;
         }
@@ -67,12 +67,25 @@ async fn an_acknowledgement_before_the_commit_is_caught() {
     panic!("no lost write was found, only {seen:?}");
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
 /// So many kills under load, and what is wrong with what the clients saw.
-async fn storm(kills: usize, seed: u64, environment: &[(&str, &str)]) -> (History, Vec<Violation>) {
+async fn killing_storm(kills: usize, seed: u64, environment: &[(&str, &str)]) -> (History, Vec<Violation>) {
+    storm(seed, environment, async |server, random, progress| {
+        kill_again_and_again(server, kills, random, progress).await
+    })
+    .await
+}
+
+/// Writers and watchers while `course` happens to their coordinator, and what is wrong with what they saw. The course is
+/// told how many writes were acknowledged so far, and returns the coordinator, running.
+pub async fn storm(
+    seed: u64,
+    environment: &[(&str, &str)],
+    course: impl AsyncFnOnce(Server, &mut Random, &watch::Sender<u64>) -> Server,
+) -> (History, Vec<Violation>) {
     eprintln!("{SEED}={seed}");
     let mut random = Random::seeded(seed);
     let server = Server::start_to_be_killed(&SETTINGS, environment);
@@ -88,7 +101,7 @@ async fn storm(kills: usize, seed: u64, environment: &[(&str, &str)]) -> (Histor
     let watching = join_all(watchers.into_iter().map(|watcher| watcher.follow(until.subscribe())));
 
     let course = async {
-        let server = kill_again_and_again(server, kills, &mut random, &progress).await;
+        let server = course(server, &mut random, &progress).await;
         stop.send_replace(true);
         server
     };
@@ -110,7 +123,7 @@ async fn storm(kills: usize, seed: u64, environment: &[(&str, &str)]) -> (Histor
     };
     read_back(&server, &mut history, random.split()).await;
     eprintln!(
-        "{kills} kills, {} writes, {} watches, {} events in {} revisions",
+        "{} writes, {} watches, {} events in {} revisions",
         history.writes.len(),
         history.watches.len(),
         history.log.len(),

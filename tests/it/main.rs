@@ -7,6 +7,7 @@ mod cancel;
 mod cli;
 mod conformance;
 mod crash;
+mod disk;
 mod process;
 mod property;
 mod rpc;

@@ -101,6 +101,11 @@ impl Server {
         signal(&self.child, name);
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the end of serve", async || self.child.try_wait().unwrap()).await
