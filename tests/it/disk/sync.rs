@@ -1,5 +1,5 @@
 //! A sync that fails. The kernel forgets what it could not write, so a later sync that succeeds says nothing of it,
-//! and reads come from memory until the power is cut (ADR 6).
+//! and reads come from memory until the power is cut (ADR 7).
 
 use std::time::Duration;
 
