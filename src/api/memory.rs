@@ -50,6 +50,7 @@ impl Service {
             revision: taken.revision.0,
             results: effects.into_iter().map(|effect| convert::result(taken, effect)).collect(),
             token: self.token(swarm, &Position::after(incarnation, mark)),
+            state: mark.revision.0,
         })
     }
 
@@ -80,7 +81,11 @@ impl MemoryService for Service {
             return Err(of(Error::EntryNotFound));
         };
         let entry = Some(encode::entry(&version, false));
-        Ok(Response::new(v1::GetResponse { entry, token: self.token(&swarm, &read.position) }))
+        Ok(Response::new(v1::GetResponse {
+            entry,
+            token: self.token(&swarm, &read.position),
+            revision: read.position.mark.revision.0,
+        }))
     }
 
     async fn batch_get(&self, request: Request<v1::BatchGetRequest>) -> Answer<v1::BatchGetResponse> {
@@ -131,6 +136,7 @@ impl MemoryService for Service {
         let limits = self.coordinator.limits();
         let page_size = std::mem::take(&mut call.message.page_size);
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
+        let consistency = listed_at(&mut call.message.consistency);
         let arguments = arguments("List", &call.message);
         let view = match v1::View::try_from(call.message.view) {
             Ok(v1::View::Unspecified | v1::View::Full) => View::Full,
@@ -143,7 +149,7 @@ impl MemoryService for Service {
             view,
             page_size: parse::page_size(page_size, limits).map_err(invalid)?,
             page_token,
-            consistency: parse::consistency(call.message.consistency.take()).map_err(invalid)?,
+            consistency: parse::consistency(consistency).map_err(invalid)?,
             arguments,
         };
         let read = call.read(self.coordinator.list(&call.caller, &swarm, query)).await?;
@@ -184,6 +190,7 @@ impl MemoryService for Service {
         let page_size =
             parse::page_size(std::mem::take(&mut call.message.page_size), limits).map_err(invalid)?;
         let page_token = parse::token(std::mem::take(&mut call.message.page_token));
+        let consistency = listed_at(&mut call.message.consistency);
         let arguments = arguments("ListNamespaces", &call.message);
         let depth = call.message.depth as usize;
         if depth > limits.namespace_segments_max {
@@ -195,7 +202,7 @@ impl MemoryService for Service {
             prefix => Some(Prefix::parse(prefix, limits).map_err(invalid)?),
         };
         let suffix = Suffix::parse(&call.message.suffix, limits).map_err(invalid)?;
-        let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
+        let consistency = parse::consistency(consistency).map_err(invalid)?;
         let query = NamespaceQuery { prefix, suffix, depth, page_size, page_token, consistency, arguments };
         let read = call.read(self.coordinator.namespaces(&call.caller, &swarm, query)).await?;
         let summary = |(namespace, entries)| v1::NamespaceSummary { namespace, entries };
@@ -203,6 +210,18 @@ impl MemoryService for Service {
             namespaces: read.value.namespaces.into_iter().map(summary).collect(),
             next_page_token: read.value.next_page_token.unwrap_or_default(),
             token: self.token(&swarm, &read.position),
+            revision: read.position.mark.revision.0,
         }))
     }
+}
+
+/// How fresh a listing is to be. Only an exact revision is left in the message, and so in what page tokens are bound to:
+/// later pages show the first one's state, however fresh that was.
+fn listed_at(consistency: &mut Option<v1::Consistency>) -> Option<v1::Consistency> {
+    let asked = consistency.take();
+    *consistency = asked
+        .as_ref()
+        .filter(|asked| asked.revision != 0)
+        .map(|asked| v1::Consistency { revision: asked.revision, ..Default::default() });
+    asked
 }

@@ -27,7 +27,9 @@ pub(super) struct Done {
     /// The revision taken, or 0.
     pub revision: u64,
     pub results: Vec<R>,
+    /// A state that includes it, and that state's revision.
     pub token: String,
+    pub state: u64,
 }
 
 /// A request that writes.
@@ -162,7 +164,7 @@ impl Mutation for v1::DeleteRequest {
 
     fn response(done: Done) -> Self::Response {
         let result = done.results.into_iter().find_map(|r| if let R::Delete(d) = r { Some(d) } else { None });
-        v1::DeleteResponse { result, token: done.token }
+        v1::DeleteResponse { result, token: done.token, revision: done.state }
     }
 }
 
@@ -192,7 +194,7 @@ impl Mutation for v1::DeletePrefixRequest {
     fn response(done: Done) -> Self::Response {
         let result =
             done.results.into_iter().find_map(|r| if let R::DeletePrefix(d) = r { Some(d) } else { None });
-        v1::DeletePrefixResponse { result, token: done.token }
+        v1::DeletePrefixResponse { result, token: done.token, revision: done.state }
     }
 }
 

@@ -192,7 +192,7 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
             let condition = args.if_etag.map(Condition::Etag);
             let precondition = condition.map(|condition| v1::Precondition { condition: Some(condition) });
             let delete = v1::DeleteOperation { namespace: args.namespace, key, precondition };
-            let v1::DeleteResponse { result, token } = client.delete(delete).await?;
+            let v1::DeleteResponse { result, token, .. } = client.delete(delete).await?;
             (u64::from(result.unwrap_or_default().deleted), false, token)
         }
         None => {
@@ -223,7 +223,7 @@ async fn delete_below(
 ) -> Result<(u64, bool, String), Error> {
     let call = async |limit| {
         let delete = v1::DeletePrefixOperation { prefix: prefix.clone(), limit };
-        let v1::DeletePrefixResponse { result, token } = client.delete_prefix(delete).await?;
+        let v1::DeletePrefixResponse { result, token, .. } = client.delete_prefix(delete).await?;
         let v1::DeletePrefixResult { deleted, more } = result.unwrap_or_default();
         Ok((deleted, more, token))
     };

@@ -247,7 +247,8 @@ async fn open_page(
 ) -> Result<Position, Error> {
     let (position, given) = shared.tokens.open(swarm, purpose, token).map_err(|_| bad_page_token())?;
     if given != arguments {
-        let problem = "belongs to a call with other arguments; only page_size may change between pages";
+        let problem =
+            "belongs to a call with other arguments; only page_size and how fresh may change between pages";
         return Err(Invalid::new("page_token", problem).into());
     }
     match verify(shared, swarm, &position).await {
