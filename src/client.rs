@@ -25,32 +25,45 @@
 //! # }
 //! ```
 
+mod attempts;
 mod calls;
+mod connections;
 mod endpoint;
 mod error;
 mod identity;
+mod newest;
+mod options;
+pub mod reason;
+mod retry;
 mod watch;
+mod watch_once;
 mod write_stream;
+mod writes;
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
-use tonic::{
-    service::interceptor::InterceptedService,
-    transport::{Channel, Uri},
-};
+use tokio::time::Instant;
+use tonic::{service::interceptor::InterceptedService, transport::Channel};
 use tonic_health::pb::health_client::HealthClient;
 
 pub use tonic::{Code, Status};
 pub use tonic_health::pb::health_check_response::ServingStatus;
 
+use self::{
+    connections::Connections,
+    newest::{Newest, Swarms},
+    retry::Budget,
+};
 pub use self::{
     endpoint::{Endpoint, PORT_DEFAULT, ParseError},
-    error::{Error, FieldViolation, Refusal},
+    error::{Error, FieldViolation, Origin, Refusal},
     identity::{Role, Stamp, UnknownRole},
-    watch::Watch,
+    options::{Options, ReadMode, Retry},
+    retry::Backoff,
+    watch::{Link, Watch},
+    watch_once::WatchOnce,
     write_stream::{Answer, IN_FLIGHT_MAX, WriteStream},
+    writes::Identified,
 };
 use crate::wire::v1::{
     memory_service_client::MemoryServiceClient, swarm_service_client::SwarmServiceClient,
@@ -61,92 +74,58 @@ use crate::wire::v1::{
 /// gets may be larger.
 pub const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How often a stream's connection is probed while nothing moves on it.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// How long a probe may go unanswered before the connection counts as dead.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A generated stub's transport: a connection on which every call is stamped with the client's headers.
 pub type Transport = InterceptedService<Channel, Stamp>;
 
-/// Who the client is, which swarm it is for, and how long it waits.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The swarm its calls are for.
-    pub swarm: String,
-    /// The agent it speaks as; also the author of what it writes.
-    pub agent: String,
-    /// What it may do.
-    pub role: Role,
-    /// How long connecting may take; default 2 s.
-    pub connect_timeout: Duration,
-    /// How long one call may take, the opening of a watch included; default 10 s.
-    pub call_timeout: Duration,
-}
-
-impl Options {
-    /// Options with default timeouts.
-    pub fn new(swarm: impl Into<String>, agent: impl Into<String>, role: Role) -> Self {
-        Self {
-            swarm: swarm.into(),
-            agent: agent.into(),
-            role,
-            connect_timeout: Duration::from_secs(2),
-            call_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-/// A client of one coordinator, speaking as one agent in one swarm. Clones share their connections.
+/// A client of one coordinator, speaking as one agent in one swarm. Clones share their connections, what they have seen of each
+/// swarm, and how often they may repeat a call.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Apart from `streams`, so that a call never waits behind the bytes of a watch.
-    calls: Channel,
-    streams: Channel,
-    /// Apart from `streams`, so that an answer never waits behind the bytes of a watch that is not read.
-    writes: Channel,
-    options: Options,
+    connections: Arc<Connections>,
+    options: Arc<Options>,
+    stamp: Stamp,
+    budget: Arc<Mutex<Budget>>,
+    swarms: Arc<Swarms>,
+    /// What was seen of the client's swarm.
+    newest: Arc<Newest>,
 }
 
 impl Client {
-    /// Connects for calls; the connection for streams is made with the first of them.
+    /// Connects for calls; a connection for streams is made with the first of them.
     ///
     /// # Errors
-    /// [`Error::Connect`] when nobody answers at the endpoint within the connect timeout.
+    /// [`Error::Connect`] when nobody answers at the endpoint within the connect timeout. This is not repeated.
     pub async fn connect(endpoint: &Endpoint, options: Options) -> Result<Self, Error> {
-        let calls = transport(endpoint, &options);
-        let streams = transport(endpoint, &options)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true);
-        let (calls, streams, writes) = match endpoint.address() {
-            endpoint::Address::Tcp(_) => {
-                (calls.connect().await, streams.connect_lazy(), streams.connect_lazy())
-            }
-            endpoint::Address::Unix(path) => {
-                let open = {
-                    let path = path.clone();
-                    move |_: Uri| {
-                        let path = path.clone();
-                        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                    }
-                };
-                (
-                    calls.connect_with_connector(tower::service_fn(open.clone())).await,
-                    streams.connect_with_connector_lazy(tower::service_fn(open.clone())),
-                    streams.connect_with_connector_lazy(tower::service_fn(open)),
-                )
-            }
-        };
-        let calls = calls.map_err(|error| Error::connect(endpoint, &error))?;
-        Ok(Self { calls, streams, writes, options })
+        let connections = Arc::new(Connections::connect(endpoint, &options).await?);
+        let budget = Budget::new(&options.retry.unwrap_or_default(), Instant::now());
+        let swarms = Arc::<Swarms>::default();
+        Ok(Self {
+            connections,
+            stamp: Stamp::new(&options.agent, options.role).for_swarm(&options.swarm),
+            budget: Arc::new(Mutex::new(budget)),
+            newest: swarms.of(&options.swarm),
+            swarms,
+            options: Arc::new(options),
+        })
     }
 
     /// The same connections, for another swarm.
     #[must_use]
     pub fn in_swarm(&self, swarm: impl Into<String>) -> Self {
-        let options = Options { swarm: swarm.into(), ..self.options.clone() };
-        Self { options, ..self.clone() }
+        let options = Options { swarm: swarm.into(), ..Options::clone(&self.options) };
+        Self {
+            stamp: self.stamp.clone().for_swarm(&options.swarm),
+            newest: self.swarms.of(&options.swarm),
+            options: Arc::new(options),
+            ..self.clone()
+        }
+    }
+
+    /// The same connections and memory, with reads of another kind.
+    #[must_use]
+    pub fn reading(&self, reads: ReadMode) -> Self {
+        let options = Options { reads, ..Options::clone(&self.options) };
+        Self { options: Arc::new(options), ..self.clone() }
     }
 
     /// The options the client was made with.
@@ -154,48 +133,42 @@ impl Client {
         &self.options
     }
 
-    /// The stub of `MemoryService`, for calls with fields this client does not set. Whoever uses it for a write
-    /// sets `request_id`.
+    /// The token of the newest state of the swarm that this client and its clones have seen in writes, reads and watches; none if
+    /// they have seen none. Another client's read at least at this token sees all that this one has.
+    pub fn newest_token(&self) -> Option<String> {
+        self.newest.token()
+    }
+
+    /// The stub of `MemoryService`, for calls with fields this client does not set: one attempt each. Whoever uses it for a
+    /// write sets `request_id`.
     pub fn memory(&self) -> MemoryServiceClient<Transport> {
-        MemoryServiceClient::with_interceptor(self.calls.clone(), self.call_stamp())
-            .max_decoding_message_size(RESPONSE_BYTES_MAX)
+        memory_on(self.calls())
     }
 
-    /// The stub of `WatchService`, on the connection for streams, without a deadline.
+    /// The stub of `WatchService`, on a connection for streams, without a deadline. Its streams are not counted when
+    /// streams are spread over connections.
     pub fn watches(&self) -> WatchServiceClient<Transport> {
-        WatchServiceClient::with_interceptor(self.streams.clone(), self.stamp())
+        let channel = self.connections.place().channel.clone();
+        WatchServiceClient::new(InterceptedService::new(channel, self.stamp.clone()))
             .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
-    /// The stub of `MemoryService` for streams of writes, on a connection of their own, without a deadline.
-    fn writes(&self) -> MemoryServiceClient<Transport> {
-        MemoryServiceClient::with_interceptor(self.writes.clone(), self.stamp())
-    }
-
-    /// The stub of `SwarmService`.
+    /// The stub of `SwarmService`: one attempt each.
     pub fn swarms(&self) -> SwarmServiceClient<Transport> {
-        SwarmServiceClient::with_interceptor(self.calls.clone(), self.call_stamp())
+        SwarmServiceClient::new(self.calls())
     }
 
-    /// The stub of `grpc.health.v1`.
+    /// The stub of `grpc.health.v1`: one attempt each.
     pub fn health(&self) -> HealthClient<Transport> {
-        HealthClient::with_interceptor(self.calls.clone(), self.call_stamp())
+        HealthClient::new(self.calls())
     }
 
-    fn stamp(&self) -> Stamp {
-        Stamp::new(&self.options.agent, self.options.role).for_swarm(&self.options.swarm)
-    }
-
-    fn call_stamp(&self) -> Stamp {
-        self.stamp().with_timeout(self.options.call_timeout)
+    fn calls(&self) -> Transport {
+        let (channel, _) = self.connections.calls();
+        InterceptedService::new(channel, self.stamp.clone().with_timeout(self.options.call_timeout))
     }
 }
 
-fn transport(endpoint: &Endpoint, options: &Options) -> tonic::transport::Endpoint {
-    let uri = match endpoint.address() {
-        endpoint::Address::Tcp(uri) => uri.clone(),
-        // Only the authority that HTTP/2 asks for: the connector knows the path.
-        endpoint::Address::Unix(_) => Uri::from_static("http://localhost/"),
-    };
-    tonic::transport::Endpoint::from(uri).connect_timeout(options.connect_timeout)
+fn memory_on(transport: Transport) -> MemoryServiceClient<Transport> {
+    MemoryServiceClient::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
 }

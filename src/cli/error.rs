@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::client::{self, Code, Endpoint, PORT_DEFAULT, Refusal};
+use crate::client::{self, Code, Endpoint, Origin, PORT_DEFAULT, Refusal};
 use anstyle::{AnsiColor, Style};
 
 /// Done.
@@ -118,6 +118,9 @@ pub(super) fn usage_line(rendered: &str) -> String {
 }
 
 fn exit_code_of(error: &client::Error) -> u8 {
+    if let client::Error::OutcomeUnknown { .. } = error {
+        return UNAVAILABLE;
+    }
     match error.code() {
         Code::Ok => OK,
         Code::NotFound => NOT_FOUND,
@@ -137,7 +140,7 @@ fn told(error: &client::Error) -> String {
         client::Error::Connect { address, detail } => unreachable_line(address, detail),
         // Without a reason it is the transport that speaks, and in its own words.
         client::Error::Refused(refusal)
-            if refusal.reason.is_none() && refusal.message.contains("h2 protocol error") =>
+            if refusal.origin == Origin::Connection && refusal.code != Code::DeadlineExceeded =>
         {
             "the connection to the coordinator broke".to_owned()
         }
@@ -145,8 +148,22 @@ fn told(error: &client::Error) -> String {
             Some(way_out) => format!("{refusal}; {way_out}"),
             None => refusal.to_string(),
         },
+        client::Error::OutcomeUnknown { cause, .. } => {
+            let cause = match &**cause {
+                client::Error::Refused(refusal) => refusal.to_string(),
+                cause => told(cause),
+            };
+            format!("{cause}; the write may have been done: look before repeating it")
+        }
         client::Error::Protocol(_) => error.to_string(),
     }
+}
+
+/// Says in one line on stderr that a watch lost its stream and is coming back.
+pub(super) fn print_lost(cause: &str) {
+    let style = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+    let cause = one_line(cause);
+    anstream::eprintln!("{style}warning:{style:#} lost the coordinator ({cause}); going on once it is back");
 }
 
 fn unreachable_line(address: &str, detail: &str) -> String {
@@ -181,17 +198,12 @@ fn way_out(refusal: &Refusal) -> Option<String> {
             Some("make the database writable again; the coordinator then goes on by itself")
         }
         Some("CORRUPT") => Some("the coordinator's log says more; `swarmem restore` puts a backup in place"),
-        Some("OUTCOME_UNKNOWN") => Some("the write may have been done: look before repeating it"),
         _ => None,
     };
     let by_code = || match refusal.code {
         Code::Aborted => Some("read the entry again and use its etag"),
         Code::PermissionDenied | Code::Unauthenticated => Some("use an --agent and --role that may"),
-        // The coordinator's own word that nothing was done.
-        Code::DeadlineExceeded if refusal.reason.is_some() => Some("allow more with --timeout"),
-        Code::DeadlineExceeded => Some(
-            "allow more with --timeout; if it was a write it may have been done: look before repeating it",
-        ),
+        Code::DeadlineExceeded => Some("allow more with --timeout"),
         Code::Unimplemented => Some("the coordinator may be older than this program"),
         _ => None,
     };

@@ -8,15 +8,17 @@ use tokio::{
     io::Interest,
     net::unix::pipe,
     signal::unix::{SignalKind, signal},
+    sync::watch::Receiver,
 };
 
 use super::{
     Error, FilterArgs, Format, Global, Position,
+    error::print_lost,
     output::{Output, excerpt},
     view::{EntryView, EventView, cause, clock_of, event_type},
 };
 use crate::{
-    client,
+    client::{self, Link, Watch, WatchOnce},
     wire::{
         WatchResponse, WatchResponseType,
         v1::{self, watch_request::Start},
@@ -40,6 +42,9 @@ pub struct WatchArgs {
     /// Print each entry as it was before, too
     #[arg(long)]
     pub before: bool,
+    /// Fail when the connection breaks or the coordinator ends, instead of waiting to go on where it stopped
+    #[arg(long)]
+    pub no_reconnect: bool,
     /// Stop after so many events; the entries of a snapshot do not count
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
@@ -78,14 +83,18 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
     if left == 0 {
         return Ok(());
     }
-    let opened = global.connect().await?.watch(request).await;
-    let mut watch = opened.map_err(|error| Error::WatchEnded { error, token: None })?;
+    let client = global.connect().await?;
+    let opened = match args.no_reconnect {
+        true => client.watch_once(request).await.map(Source::Once),
+        false => client.watch(request).await.map(|watch| Source::Lasting { link: watch.link(), watch }),
+    };
+    let mut source = opened.map_err(|error| Error::WatchEnded { error, token: None })?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut deserted = std::pin::pin!(deserted());
     let mut token = None;
     loop {
         let response = tokio::select! {
-            response = watch.next() => response,
+            response = source.next() => response,
             Some(()) = interrupt.recv() => return Err(Error::Interrupted { token }),
             () = &mut deserted => return Ok(()),
         };
@@ -100,6 +109,38 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
             return Ok(());
         }
         token = Some(response.token);
+    }
+}
+
+/// A watch that comes back, or one that does not.
+enum Source {
+    Lasting { watch: Watch, link: Receiver<Link> },
+    Once(WatchOnce),
+}
+
+impl Source {
+    /// The next response; says meanwhile, once each time, that the stream is lost. Safe to cancel.
+    async fn next(&mut self) -> Result<Option<WatchResponse>, client::Error> {
+        let (watch, link) = match self {
+            Self::Once(watch) => return watch.next().await,
+            Self::Lasting { watch, link } => (watch, link),
+        };
+        // Both ends of the link belong to the watch, so it cannot break off.
+        let mut was_up = matches!(*link.borrow_and_update(), Link::Up);
+        loop {
+            tokio::select! {
+                response = watch.next() => return response,
+                Ok(()) = link.changed() => {}
+            }
+            match &*link.borrow_and_update() {
+                Link::Down { cause } if was_up => {
+                    was_up = false;
+                    print_lost(cause);
+                }
+                Link::Down { .. } => {}
+                Link::Up => was_up = true,
+            }
+        }
     }
 }
 

@@ -1,85 +1,94 @@
-//! The unary calls: each fills in the swarm and, for a write, a fresh request id, and keeps the deadline. Knows
-//! nothing of what the answers mean.
+//! The calls that read, and those about swarms: each fills in the swarm, and the state a read is to see. Knows nothing of what
+//! the answers mean.
 
 use tonic::{Response, Status};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
-use uuid::Uuid;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
-use super::{Client, Error};
-use crate::wire::v1;
+use super::{
+    Client, Error, ReadMode, Transport,
+    attempts::Effect,
+    memory_on,
+    newest::{Basis, Stand},
+    reason,
+};
+use crate::wire::v1::{
+    self, consistency::Level, memory_service_client::MemoryServiceClient,
+    swarm_service_client::SwarmServiceClient,
+};
 
-/// A request id of its own for each write, so that a repeated request is recognised.
-pub(super) fn request_id() -> String {
-    Uuid::now_v7().to_string()
-}
+/// Where an at-least token of ours is refused.
+const TOKEN_FIELD: &str = "consistency.token";
 
 impl Client {
-    fn swarm(&self) -> String {
+    pub(super) fn swarm(&self) -> String {
         self.options.swarm.clone()
     }
 
-    /// The deadline is kept here too: the transport's ends once the answer's headers are there.
-    async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
-        let timeout = self.options.call_timeout;
-        match tokio::time::timeout(timeout, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) if is_local_timeout(&status) => Err(no_answer_within(timeout)),
-            Ok(Err(status)) => Err(Error::from(status)),
-            Err(_) => Err(no_answer_within(timeout)),
+    /// Notes the state that an answer is of.
+    pub(super) fn learn(&self, answer: &impl Stand, basis: Basis) {
+        if let Some((token, revision)) = answer.stand() {
+            self.newest.learn(token, revision, basis);
         }
     }
 
-    /// Writes one entry.
-    ///
-    /// # Errors
-    /// See [`Error`]. A deadline or a broken connection leaves open whether the write was done.
-    pub async fn put(&self, put: v1::PutOperation) -> Result<v1::PutResponse, Error> {
-        let request = v1::PutRequest { swarm: self.swarm(), put: Some(put), request_id: request_id() };
-        self.answer(self.memory().put(request)).await
-    }
-
-    /// Writes several entries, all or none.
-    ///
-    /// # Errors
-    /// As [`Client::put`].
-    pub async fn batch_put(&self, puts: Vec<v1::PutOperation>) -> Result<v1::BatchPutResponse, Error> {
-        let request = v1::BatchPutRequest { swarm: self.swarm(), puts, request_id: request_id() };
-        self.answer(self.memory().batch_put(request)).await
-    }
-
-    /// Deletes one entry.
-    ///
-    /// # Errors
-    /// As [`Client::put`].
-    pub async fn delete(&self, delete: v1::DeleteOperation) -> Result<v1::DeleteResponse, Error> {
-        let request =
-            v1::DeleteRequest { swarm: self.swarm(), delete: Some(delete), request_id: request_id() };
-        self.answer(self.memory().delete(request)).await
-    }
-
-    /// Deletes every entry below a prefix.
-    ///
-    /// # Errors
-    /// As [`Client::put`].
-    pub async fn delete_prefix(
+    /// Makes a call that reads at a state of the caller's choice, or of the client's.
+    async fn read<T: Stand>(
         &self,
-        delete: v1::DeletePrefixOperation,
-    ) -> Result<v1::DeletePrefixResponse, Error> {
-        let request =
-            v1::DeletePrefixRequest { swarm: self.swarm(), delete: Some(delete), request_id: request_id() };
-        self.answer(self.memory().delete_prefix(request)).await
+        chosen: Option<v1::Consistency>,
+        call: impl AsyncFn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let deadline = self.deadline();
+        let ours = match (&chosen, self.options.reads) {
+            (None, ReadMode::ReadYourWrites) => self.newest.token(),
+            _ => None,
+        };
+        let consistency = match &ours {
+            Some(token) => {
+                Some(v1::Consistency { level: Level::AtLeast.into(), token: token.clone(), revision: 0 })
+            }
+            None => chosen,
+        };
+        match self.read_at(deadline, consistency, &call).await {
+            // It is of a history that is over, or of another service: what was seen there cannot be seen here.
+            Err(error) if ours.is_some() && refuses_token(&error) => {
+                self.newest.forget(ours.as_deref().unwrap_or_default());
+                self.read_at(deadline, None, &call).await
+            }
+            answer => answer,
+        }
     }
 
-    /// Compares, then does one of two lists of operations. `swarm` and `request_id` of the request are set here.
-    ///
-    /// # Errors
-    /// As [`Client::put`].
-    pub async fn transact(&self, request: v1::TransactRequest) -> Result<v1::TransactResponse, Error> {
-        let request = v1::TransactRequest { swarm: self.swarm(), request_id: request_id(), ..request };
-        self.answer(self.memory().transact(request)).await
+    async fn read_at<T: Stand>(
+        &self,
+        deadline: tokio::time::Instant,
+        consistency: Option<v1::Consistency>,
+        call: &impl AsyncFn(
+            MemoryServiceClient<Transport>,
+            Option<v1::Consistency>,
+        ) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let is_strong = consistency.as_ref().is_none_or(|consistency| {
+            consistency.revision == 0 && matches!(consistency.level(), Level::Unspecified | Level::Strong)
+        });
+        let basis = if is_strong { Basis::Since(self.newest.revision()) } else { Basis::Any };
+        let attempt = |transport| call(memory_on(transport), consistency.clone());
+        let answer = self.settle(deadline, Effect::Nothing, attempt).await?;
+        self.learn(&answer, basis);
+        Ok(answer)
     }
 
-    /// Reads one entry. Without `consistency`: the newest.
+    /// Makes a call that continues a listing, which shows the state of its first page.
+    async fn read_on<T>(
+        &self,
+        call: impl AsyncFn(MemoryServiceClient<Transport>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let attempt = |transport| call(memory_on(transport));
+        self.settle(self.deadline(), Effect::Nothing, attempt).await
+    }
+
+    /// Reads one entry. Without `consistency`: as [`Options::reads`](super::Options::reads) says.
     ///
     /// # Errors
     /// See [`Error`]; `NOT_FOUND`, reason `ENTRY_NOT_FOUND`, when there is none.
@@ -89,11 +98,14 @@ impl Client {
         consistency: Option<v1::Consistency>,
     ) -> Result<v1::GetResponse, Error> {
         let v1::EntryName { namespace, key } = name;
-        let request = v1::GetRequest { swarm: self.swarm(), namespace, key, consistency };
-        self.answer(self.memory().get(request)).await
+        let request = v1::GetRequest { swarm: self.swarm(), namespace, key, consistency: None };
+        self.read(consistency, async |mut memory, consistency| {
+            memory.get(v1::GetRequest { consistency, ..request.clone() }).await
+        })
+        .await
     }
 
-    /// Reads several entries at one revision.
+    /// Reads several entries at one revision. Without `consistency`: as [`Options::reads`](super::Options::reads) says.
     ///
     /// # Errors
     /// See [`Error`].
@@ -102,29 +114,39 @@ impl Client {
         entries: Vec<v1::EntryName>,
         consistency: Option<v1::Consistency>,
     ) -> Result<v1::BatchGetResponse, Error> {
-        let request = v1::BatchGetRequest { swarm: self.swarm(), entries, consistency };
-        self.answer(self.memory().batch_get(request)).await
+        let request = v1::BatchGetRequest { swarm: self.swarm(), entries, consistency: None };
+        self.read(consistency, async |mut memory, consistency| {
+            memory.batch_get(v1::BatchGetRequest { consistency, ..request.clone() }).await
+        })
+        .await
     }
 
-    /// Lists a page of entries. `swarm` of the request is set here.
+    /// Lists a page of entries. `swarm` of the request is set here, and `consistency` as [`Options::reads`](super::Options::reads)
+    /// says unless the caller did.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse, Error> {
-        let request = v1::ListRequest { swarm: self.swarm(), ..request };
-        self.answer(self.memory().list(request)).await
+        let mut request = v1::ListRequest { swarm: self.swarm(), ..request };
+        if !request.page_token.is_empty() {
+            return self.read_on(async |mut memory| memory.list(request.clone()).await).await;
+        }
+        self.read(request.consistency.take(), async |mut memory, consistency| {
+            memory.list(v1::ListRequest { consistency, ..request.clone() }).await
+        })
+        .await
     }
 
-    /// Lists a page of an entry's versions. `swarm` of the request is set here.
+    /// Lists a page of an entry's versions, always strongly. `swarm` of the request is set here.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn history(&self, request: v1::HistoryRequest) -> Result<v1::HistoryResponse, Error> {
         let request = v1::HistoryRequest { swarm: self.swarm(), ..request };
-        self.answer(self.memory().history(request)).await
+        self.read_on(async |mut memory| memory.history(request.clone()).await).await
     }
 
-    /// Lists a page of namespaces. `swarm` of the request is set here.
+    /// Lists a page of namespaces. `swarm` and `consistency` of the request are set as those of [`Client::list`].
     ///
     /// # Errors
     /// See [`Error`].
@@ -132,20 +154,26 @@ impl Client {
         &self,
         request: v1::ListNamespacesRequest,
     ) -> Result<v1::ListNamespacesResponse, Error> {
-        let request = v1::ListNamespacesRequest { swarm: self.swarm(), ..request };
-        self.answer(self.memory().list_namespaces(request)).await
+        let mut request = v1::ListNamespacesRequest { swarm: self.swarm(), ..request };
+        if !request.page_token.is_empty() {
+            return self.read_on(async |mut memory| memory.list_namespaces(request.clone()).await).await;
+        }
+        self.read(request.consistency.take(), async |mut memory, consistency| {
+            memory.list_namespaces(v1::ListNamespacesRequest { consistency, ..request.clone() }).await
+        })
+        .await
     }
 
     /// Creates the client's swarm.
     ///
     /// # Errors
-    /// See [`Error`]; `ALREADY_EXISTS`, reason `SWARM_EXISTS`, when there is one.
+    /// See [`Error`]; `ALREADY_EXISTS`, reason `SWARM_EXISTS`, when there is one. Not repeated when it may have been done.
     pub async fn create_swarm(
         &self,
         retention: Option<v1::Retention>,
     ) -> Result<v1::CreateSwarmResponse, Error> {
         let request = v1::CreateSwarmRequest { swarm: self.swarm(), retention };
-        self.answer(self.swarms().create_swarm(request)).await
+        self.on_swarms(Effect::Each, async |mut swarms| swarms.create_swarm(request.clone()).await).await
     }
 
     /// Describes the client's swarm.
@@ -153,7 +181,13 @@ impl Client {
     /// # Errors
     /// See [`Error`]; `NOT_FOUND`, reason `SWARM_NOT_FOUND`, when there is none.
     pub async fn get_swarm(&self) -> Result<v1::GetSwarmResponse, Error> {
-        self.answer(self.swarms().get_swarm(v1::GetSwarmRequest { swarm: self.swarm() })).await
+        let request = v1::GetSwarmRequest { swarm: self.swarm() };
+        let basis = Basis::Since(self.newest.revision());
+        let answer = self
+            .on_swarms(Effect::Nothing, async |mut swarms| swarms.get_swarm(request.clone()).await)
+            .await?;
+        self.learn(&answer, basis);
+        Ok(answer)
     }
 
     /// Lists a page of all swarms.
@@ -161,16 +195,28 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn list_swarms(&self, request: v1::ListSwarmsRequest) -> Result<v1::ListSwarmsResponse, Error> {
-        self.answer(self.swarms().list_swarms(request)).await
+        self.on_swarms(Effect::Nothing, async |mut swarms| swarms.list_swarms(request.clone()).await).await
     }
 
     /// Deletes the client's swarm with all it holds.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`Error`]. Not repeated when it may have been done.
     pub async fn delete_swarm(&self) -> Result<(), Error> {
         let request = v1::DeleteSwarmRequest { swarm: self.swarm() };
-        self.answer(self.swarms().delete_swarm(request)).await.map(|v1::DeleteSwarmResponse {}| ())
+        let v1::DeleteSwarmResponse {} = self
+            .on_swarms(Effect::Each, async |mut swarms| swarms.delete_swarm(request.clone()).await)
+            .await?;
+        self.newest.forget_all();
+        Ok(())
+    }
+
+    async fn on_swarms<T>(
+        &self,
+        effect: Effect<'_>,
+        call: impl AsyncFn(SwarmServiceClient<Transport>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        self.settle(self.deadline(), effect, |transport| call(SwarmServiceClient::new(transport))).await
     }
 
     /// The health of a service by its full name; `""` is the server as a whole.
@@ -179,15 +225,23 @@ impl Client {
     /// See [`Error`]; `NOT_FOUND` when the coordinator has no such service.
     pub async fn check_health(&self, service: &str) -> Result<ServingStatus, Error> {
         let request = HealthCheckRequest { service: service.to_owned() };
-        self.answer(self.health().check(request)).await.map(|response| response.status())
+        let answer = self
+            .settle(self.deadline(), Effect::Nothing, |transport| {
+                let request = request.clone();
+                async move { HealthClient::new(transport).check(request).await }
+            })
+            .await?;
+        Ok(answer.status())
     }
 }
 
-/// The transport reports its own deadline as a cancellation.
-pub(super) fn is_local_timeout(status: &Status) -> bool {
-    status.code() == tonic::Code::Cancelled && status.message() == tonic::TimeoutExpired(()).to_string()
-}
-
-pub(super) fn no_answer_within(timeout: std::time::Duration) -> Error {
-    Error::from(Status::deadline_exceeded(format!("no answer within {timeout:?}")))
+/// Whether it is the token that a read is refused for.
+fn refuses_token(error: &Error) -> bool {
+    match error {
+        Error::Refused(refusal) => {
+            error.reason() == Some(reason::INCARNATION_CHANGED)
+                || refusal.fields.iter().any(|violation| violation.field == TOKEN_FIELD)
+        }
+        _ => false,
+    }
 }

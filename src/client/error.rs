@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
+
+use super::reason;
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +18,20 @@ pub enum Error {
         /// What the transport said, in one line.
         detail: String,
     },
-    /// The call ended with a status: the coordinator refused it, or the connection broke.
+    /// The call ended with a status: the coordinator refused it, or, for what writes nothing, the connection broke or no
+    /// answer came in time.
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// It is open whether the call was done: the connection broke, no answer came in time, or the coordinator does not know,
+    /// and repeating it within the call's time did not settle it.
+    #[error("whether the call was done is unknown: {cause}")]
+    OutcomeUnknown {
+        /// Repeating the same write under this id, within 24 hours, finds out, and does it if it was not done:
+        /// [`Client::with_request_id`](super::Client::with_request_id). None for a call that takes no id.
+        request_id: Option<String>,
+        /// What the last attempt ended with.
+        cause: Box<Error>,
+    },
     /// The coordinator answered what is not of the protocol.
     #[error("the coordinator's answer does not follow the protocol: {0}")]
     Protocol(&'static str),
@@ -30,6 +43,7 @@ impl Error {
         match self {
             Self::Connect { .. } => Code::Unavailable,
             Self::Refused(refusal) => refusal.code,
+            Self::OutcomeUnknown { .. } => Code::Unknown,
             Self::Protocol(_) => Code::Internal,
         }
     }
@@ -38,16 +52,36 @@ impl Error {
     pub fn metadata(&self, name: &str) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.metadata.get(name).map(String::as_str),
+            Self::Connect { .. } | Self::OutcomeUnknown { .. } | Self::Protocol(_) => None,
+        }
+    }
+
+    /// The stable reason the coordinator gave, one of those in [`reason`](super::reason) as a rule.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.reason.as_deref(),
+            Self::OutcomeUnknown { .. } => Some(reason::OUTCOME_UNKNOWN),
             Self::Connect { .. } | Self::Protocol(_) => None,
         }
     }
 
-    /// The stable reason the coordinator gave, such as `ENTRY_NOT_FOUND`.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Refused(refusal) => refusal.reason.as_deref(),
-            Self::Connect { .. } | Self::Protocol(_) => None,
+    /// What a status says of a call to `address`.
+    pub(super) fn of(status: Status, address: &impl fmt::Display) -> Self {
+        match connect_error(&status) {
+            Some(error) => Self::connect(address, error),
+            None => Self::from(status),
         }
+    }
+
+    /// No answer came in time.
+    pub(super) fn no_answer_within(time: Duration) -> Self {
+        Self::broken(Code::DeadlineExceeded, format!("no answer within {time:?}"))
+    }
+
+    /// The connection failed, and nothing is known of what was asked over it.
+    pub(super) fn broken(code: Code, message: impl Into<String>) -> Self {
+        let refusal = Refusal::from(Status::new(code, message));
+        Self::Refused(Box::new(Refusal { origin: Origin::Connection, ..refusal }))
     }
 
     /// A failure to reach `address`, told by the innermost cause, which is the one that says why.
@@ -66,9 +100,37 @@ impl From<Status> for Error {
     }
 }
 
+/// The transport's failure to connect, if that is what the status is of.
+fn connect_error(status: &Status) -> Option<&ConnectError> {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The transport reports its own deadline as a cancellation.
+pub(super) fn is_local_timeout(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == TimeoutExpired(()).to_string()
+}
+
+/// Where a status comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was sent: by the coordinator if it has a reason, else by whatever stands between.
+    Coordinator,
+    /// It was made here, because the connection broke or nothing came in time.
+    Connection,
+}
+
 /// What a status says, its `google.rpc` details included.
 #[derive(Clone, Debug)]
 pub struct Refusal {
+    /// Where it comes from.
+    pub origin: Origin,
     /// The gRPC code.
     pub code: Code,
     /// For humans.
@@ -111,7 +173,12 @@ impl From<Status> for Refusal {
                 })
                 .collect()
         });
+        // Only what was made here knows a cause; and a message that breaks off is told without one.
+        let broken = std::error::Error::source(&status).is_some()
+            || (status.code() == Code::Internal && status.message().starts_with("Unexpected EOF"));
+        let origin = if broken && reason.is_none() { Origin::Connection } else { Origin::Coordinator };
         Self {
+            origin,
             code: status.code(),
             message: status.message().to_owned(),
             reason,

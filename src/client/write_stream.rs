@@ -15,16 +15,20 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until, timeout_at},
 };
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService};
 
-use super::{Client, Error, calls::request_id};
-use crate::wire::v1::{self, write_request::Write, write_response::Outcome};
+use super::{
+    Client, Error, Transport, memory_on,
+    newest::{Basis, Stand},
+    retry,
+    writes::request_id,
+};
+use crate::wire::v1::{
+    self, memory_service_client::MemoryServiceClient, write_request::Write, write_response::Outcome,
+};
 
 /// Writes that one stream may have unanswered unless told otherwise: what a coordinator reads ahead by default.
 pub const IN_FLIGHT_MAX: usize = 1024;
-
-/// First and longest pause before a broken stream is opened again.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
 /// A stream of writes. Clones send on the same stream. Once the last is dropped and all is answered, it is closed.
 #[derive(Clone, Debug)]
@@ -184,8 +188,7 @@ enum Ended {
 
 impl Driver {
     async fn run(mut self) {
-        let (first, longest) = PAUSE;
-        let mut pause = first;
+        let mut failures = 0_u32;
         loop {
             if self.unanswered.is_empty() {
                 match self.sent.recv().await {
@@ -194,19 +197,19 @@ impl Driver {
                 }
             }
             let answered_before = self.unanswered.len();
-            match self.serve().await {
+            let status = match self.serve().await {
                 Ended::Done => return,
-                Ended::Broken(status) if may_pass(status.code()) => {
-                    pause = if self.unanswered.len() < answered_before {
-                        first
-                    } else {
-                        (pause * 2).min(longest)
-                    };
-                    self.wait(pause).await;
-                }
-                // The next write tries again, with a stream of its own.
-                Ended::Broken(status) => self.fail_all(&status),
+                Ended::Broken(status) => status,
+            };
+            let error = Error::of(status.clone(), self.client.connections.endpoint());
+            // The next write tries again, with a stream of its own.
+            if !may_pass(&error) {
+                self.fail_all(&status);
+                continue;
             }
+            let is_further = self.unanswered.len() < answered_before;
+            failures = if is_further { 1 } else { failures.saturating_add(1) };
+            self.wait(self.client.options.reconnect.pause(failures, asked(&error), retry::chance())).await;
         }
     }
 
@@ -218,7 +221,9 @@ impl Driver {
             let _ = outbound.try_send(sent.request.clone());
         }
         let requests = stream::poll_fn(move |context| requests.poll_recv(context));
-        let mut memory = self.client.writes();
+        let transport =
+            InterceptedService::new(self.client.connections.writes(), self.client.stamp.clone());
+        let mut memory: MemoryServiceClient<Transport> = memory_on(transport);
         let opening = memory.write(requests);
         let until = Instant::now() + self.client.options.call_timeout;
         match timeout_at(until, opening).await {
@@ -260,6 +265,9 @@ impl Driver {
 
     /// Answers come in the order of the writes.
     fn answered(&mut self, response: v1::WriteResponse) {
+        if let Some((token, revision)) = response.outcome.as_ref().and_then(stand) {
+            self.client.newest.learn(token, revision, Basis::Any);
+        }
         if let Some(mut sent) = self.unanswered.pop_front() {
             sent.answer(response.outcome.ok_or_else(|| open("the server sent an empty answer")));
         }
@@ -269,7 +277,8 @@ impl Driver {
     fn expire(&mut self) {
         let now = Instant::now();
         for sent in self.unanswered.iter_mut().filter(|sent| sent.deadline <= now) {
-            sent.answer(Err(open("no answer in time")));
+            let cause = Box::new(open("no answer in time"));
+            sent.answer(Err(Error::OutcomeUnknown { request_id: id_of(&sent.request), cause }));
         }
     }
 
@@ -288,11 +297,40 @@ impl Driver {
 }
 
 /// Whether a new stream may fare better: the peer is away, shuts down, or the connection broke.
-fn may_pass(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled | Code::DeadlineExceeded
-    )
+fn may_pass(error: &Error) -> bool {
+    retry::resumes(error) || error.code() == Code::Internal
+}
+
+/// How long the coordinator asks to wait.
+fn asked(error: &Error) -> Option<Duration> {
+    match error {
+        Error::Refused(refusal) => refusal.retry_after,
+        _ => None,
+    }
+}
+
+/// The state that an answer is of.
+fn stand(outcome: &Outcome) -> Option<(&str, u64)> {
+    match outcome {
+        Outcome::Put(answer) => answer.stand(),
+        Outcome::BatchPut(answer) => answer.stand(),
+        Outcome::Delete(answer) => answer.stand(),
+        Outcome::DeletePrefix(answer) => answer.stand(),
+        Outcome::Transact(answer) => answer.stand(),
+        Outcome::Error(_) => None,
+    }
+}
+
+/// What the write can be found again by.
+fn id_of(request: &v1::WriteRequest) -> Option<String> {
+    let id = match request.write.as_ref()? {
+        Write::Put(request) => &request.request_id,
+        Write::BatchPut(request) => &request.request_id,
+        Write::Delete(request) => &request.request_id,
+        Write::DeletePrefix(request) => &request.request_id,
+        Write::Transact(request) => &request.request_id,
+    };
+    Some(id.clone())
 }
 
 fn refusal(error: v1::WriteError) -> Error {
@@ -302,5 +340,5 @@ fn refusal(error: v1::WriteError) -> Error {
 
 /// Whether the write was done is not known.
 fn open(why: &str) -> Error {
-    Error::from(Status::deadline_exceeded(format!("{why}; the write may have been done")))
+    Error::broken(Code::DeadlineExceeded, format!("{why}; the write may have been done"))
 }

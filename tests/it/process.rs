@@ -132,8 +132,14 @@ impl Server {
     /// A client whose calls may take so long.
     pub async fn client_within(&self, agent: &str, role: Role, call_timeout: Duration) -> Client {
         let endpoint: Endpoint = self.address.parse().unwrap();
-        let options =
-            Options { connect_timeout: PATIENCE, call_timeout, ..Options::new("default", agent, role) };
+        // What is tested is what the coordinator says, at the first time of asking.
+        let options = Options {
+            connect_timeout: PATIENCE,
+            call_timeout,
+            attempt_timeout: call_timeout,
+            retry: None,
+            ..Options::new("default", agent, role)
+        };
         Client::connect(&endpoint, options).await.unwrap()
     }
 

@@ -68,11 +68,11 @@ async fn a_socket_that_a_dead_process_left_is_taken_over() {
 async fn sigterm_drains_the_open_watches_and_ends_well() {
     let mut server = Server::start(&[]);
     let client = server.client("watcher", Role::Observer).await;
-    let mut watch = client.watch(v1::WatchRequest::default()).await.unwrap();
+    let mut watch = client.watch_once(v1::WatchRequest::default()).await.unwrap();
     let first = watch.next().await.unwrap().unwrap();
     assert_eq!(first.r#type(), WatchResponseType::Bookmark);
     let mut followed = server
-        .command(&["watch", "--json", "--from", "now"])
+        .command(&["watch", "--json", "--from", "now", "--no-reconnect"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -113,7 +113,7 @@ impl Watcher {
             bookmark_interval: Duration::from_millis(BOOKMARK_INTERVAL_MS).try_into().ok(),
             ..Default::default()
         };
-        let mut stream = self.client.watch(request).await?;
+        let mut stream = self.client.watch_once(request).await?;
         let mut responses = 3 + self.random.below(10);
         loop {
             let goal = *until.borrow();

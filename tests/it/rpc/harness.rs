@@ -67,7 +67,9 @@ impl Server {
     }
 
     pub async fn client(&self, agent: &str, role: Role) -> Client {
-        Client::connect(&self.uri.parse().unwrap(), Options::new(SWARM, agent, role)).await.unwrap()
+        // What is tested is what the coordinator says, at the first time of asking.
+        let options = Options { retry: None, ..Options::new(SWARM, agent, role) };
+        Client::connect(&self.uri.parse().unwrap(), options).await.unwrap()
     }
 
     pub async fn agent(&self, agent: &str) -> Client {

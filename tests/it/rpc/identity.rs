@@ -142,7 +142,7 @@ async fn a_watch_is_silent_about_what_may_not_be_read() {
     let (ann, bob) = (server.agent("ann").await, server.agent("bob").await);
     let start = || Some(v1::watch_request::Start::Snapshot(true));
     bob.put(put("agents/bob", "before", "")).await.unwrap();
-    let mut watch = ann.watch(v1::WatchRequest { start: start(), ..Default::default() }).await.unwrap();
+    let mut watch = ann.watch_once(v1::WatchRequest { start: start(), ..Default::default() }).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().r#type, 3, "an empty snapshot ends");
     bob.put(put("agents/bob", "k", "")).await.unwrap();
     let together = vec![put("agents/bob", "l", ""), put("shared/x", "seen", "")];

@@ -172,10 +172,10 @@ async fn terms_of_requests_and_filters_are_counted() {
             let watch = v1::WatchRequest { filter: Some(filter), ..Default::default() };
             if is_refused {
                 assert_eq!(refused(ann.list(list).await), field);
-                assert_eq!(refused(ann.watch(watch).await), field);
+                assert_eq!(refused(ann.watch_once(watch).await), field);
             } else {
                 ann.list(list).await.unwrap();
-                ann.watch(watch).await.unwrap();
+                ann.watch_once(watch).await.unwrap();
             }
         }
     }

@@ -50,7 +50,7 @@ async fn a_token_of_a_watch_is_one_to_read_at() {
     let ann = server.agent("ann").await;
     ann.put(put("shared/x", "k", "1")).await.unwrap();
     let start = Some(v1::watch_request::Start::Snapshot(true));
-    let mut watch = ann.watch(v1::WatchRequest { start, ..Default::default() }).await.unwrap();
+    let mut watch = ann.watch_once(v1::WatchRequest { start, ..Default::default() }).await.unwrap();
     for _ in 0..2 {
         let token = watch.next().await.unwrap().unwrap().token;
         assert!(ann.get(name("shared/x", "k"), at_least(&token)).await.is_ok());
@@ -115,7 +115,7 @@ async fn below_the_floor_nothing_is_read() {
     // What is newest is certainly past an old token.
     assert_eq!(boss.get(name("shared/x", "k"), at_least(&old)).await.unwrap().entry.unwrap().content, "4");
     let start = Some(v1::watch_request::Start::Token(old));
-    let error = boss.watch(v1::WatchRequest { start, ..Default::default() }).await.unwrap_err();
+    let error = boss.watch_once(v1::WatchRequest { start, ..Default::default() }).await.unwrap_err();
     assert_eq!(error.reason(), Some("COMPACTED"));
     let history = boss.history(v1::HistoryRequest {
         namespace: "shared/x".into(),

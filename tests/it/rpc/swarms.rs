@@ -29,7 +29,7 @@ async fn a_swarm_is_created_described_and_deleted() {
     assert_eq!((error.code(), error.reason()), (Code::AlreadyExists, Some("SWARM_EXISTS")));
 
     let start = Some(v1::watch_request::Start::Token(created.token));
-    let mut watch = boss.watch(v1::WatchRequest { start, ..Default::default() }).await.unwrap();
+    let mut watch = boss.watch_once(v1::WatchRequest { start, ..Default::default() }).await.unwrap();
     boss.put(put("shared/x", "k", "four")).await.unwrap();
     let now = boss.get_swarm().await.unwrap().swarm.unwrap();
     assert_eq!((now.revision, now.entries, now.content_bytes), (1, Some(1), Some(4)));
@@ -49,7 +49,7 @@ async fn a_swarm_is_created_described_and_deleted() {
         boss.get_swarm().await.unwrap_err(),
         boss.put(put("shared/x", "k", "")).await.unwrap_err(),
         boss.list(v1::ListRequest::default()).await.unwrap_err(),
-        boss.watch(v1::WatchRequest::default()).await.unwrap_err(),
+        boss.watch_once(v1::WatchRequest::default()).await.unwrap_err(),
     ] {
         assert_eq!((error.code(), error.reason()), (Code::NotFound, Some("SWARM_NOT_FOUND")));
     }

@@ -1,7 +1,7 @@
 //! Watch: where a stream starts, and what it shows of each change.
 
 use swarmem::{
-    client::{Client, Watch},
+    client::{Client, WatchOnce},
     wire::{
         WatchResponse, WatchResponseType,
         v1::{self, watch_request::Start},
@@ -12,7 +12,7 @@ use tonic::Code;
 use super::harness::{SWARM, Server, delete, put};
 
 /// The next response that is no bookmark.
-async fn next(watch: &mut Watch) -> WatchResponse {
+async fn next(watch: &mut WatchOnce) -> WatchResponse {
     loop {
         let response = watch.next().await.unwrap().unwrap();
         if response.r#type() != WatchResponseType::Bookmark {
@@ -22,7 +22,7 @@ async fn next(watch: &mut Watch) -> WatchResponse {
 }
 
 /// The next events, as many as asked for.
-async fn events(watch: &mut Watch, count: usize) -> Vec<v1::Event> {
+async fn events(watch: &mut WatchOnce, count: usize) -> Vec<v1::Event> {
     let mut events = Vec::new();
     while events.len() < count {
         let response = next(watch).await;
@@ -37,8 +37,8 @@ fn revisions(events: &[v1::Event]) -> Vec<u64> {
     events.iter().map(|e| e.revision).collect()
 }
 
-async fn open(client: &Client, request: v1::WatchRequest) -> Watch {
-    client.watch(request).await.unwrap()
+async fn open(client: &Client, request: v1::WatchRequest) -> WatchOnce {
+    client.watch_once(request).await.unwrap()
 }
 
 fn from(start: Start) -> v1::WatchRequest {
@@ -195,7 +195,7 @@ async fn a_filter_lets_through_what_it_names() {
         v1::WatchRequest { keys_only: true, ..same.clone() },
         v1::WatchRequest { include_before: true, ..same },
     ] {
-        let error = ann.watch(other).await.unwrap_err();
+        let error = ann.watch_once(other).await.unwrap_err();
         assert_eq!((error.code(), error.reason()), (Code::InvalidArgument, Some("INVALID_FIELD")));
     }
     drop((watch, resumed));
@@ -239,10 +239,10 @@ async fn a_start_that_is_not_there_is_refused() {
         (Start::Revision(u64::MAX), Code::OutOfRange, "FUTURE_REVISION"),
         (Start::Time(far), Code::InvalidArgument, "INVALID_FIELD"),
     ] {
-        let error = ann.watch(from(start.clone())).await.unwrap_err();
+        let error = ann.watch_once(from(start.clone())).await.unwrap_err();
         assert_eq!((error.code(), error.reason()), (code, Some(reason)), "{start:?}");
     }
-    let error = ann.in_swarm("none").watch(v1::WatchRequest::default()).await.unwrap_err();
+    let error = ann.in_swarm("none").watch_once(v1::WatchRequest::default()).await.unwrap_err();
     assert_eq!(error.reason(), Some("SWARM_NOT_FOUND"));
     assert_eq!(ann.options().swarm, SWARM);
     server.stop().await;
