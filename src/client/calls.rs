@@ -1,6 +1,7 @@
 //! The calls that read, and those about swarms: each fills in the swarm, and the state a read is to see. Knows nothing of what
 //! the answers mean.
 
+use tokio::time::Instant;
 use tonic::{Response, Status};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -34,11 +35,14 @@ impl Client {
     }
 
     /// Makes a call that reads at a state of the caller's choice, or of the client's.
-    async fn read<T: Stand>(
+    async fn read<T: Stand, F>(
         &self,
         chosen: Option<v1::Consistency>,
-        call: impl AsyncFn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> Result<Response<T>, Status>,
-    ) -> Result<T, Error> {
+        call: impl Fn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let deadline = self.deadline();
         let ours = match (&chosen, self.options.reads) {
             (None, ReadMode::ReadYourWrites) => self.newest.token(),
@@ -60,15 +64,15 @@ impl Client {
         }
     }
 
-    async fn read_at<T: Stand>(
+    async fn read_at<T: Stand, F>(
         &self,
-        deadline: tokio::time::Instant,
+        deadline: Instant,
         consistency: Option<v1::Consistency>,
-        call: &impl AsyncFn(
-            MemoryServiceClient<Transport>,
-            Option<v1::Consistency>,
-        ) -> Result<Response<T>, Status>,
-    ) -> Result<T, Error> {
+        call: &impl Fn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let is_strong = consistency.as_ref().is_none_or(|consistency| {
             consistency.revision == 0 && matches!(consistency.level(), Level::Unspecified | Level::Strong)
         });
@@ -80,10 +84,10 @@ impl Client {
     }
 
     /// Makes a call that continues a listing, which shows the state of its first page.
-    async fn read_on<T>(
-        &self,
-        call: impl AsyncFn(MemoryServiceClient<Transport>) -> Result<Response<T>, Status>,
-    ) -> Result<T, Error> {
+    async fn read_on<T, F>(&self, call: impl Fn(MemoryServiceClient<Transport>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let attempt = |transport| call(memory_on(transport));
         self.settle(self.deadline(), Effect::Nothing, attempt).await
     }
@@ -99,8 +103,9 @@ impl Client {
     ) -> Result<v1::GetResponse, Error> {
         let v1::EntryName { namespace, key } = name;
         let request = v1::GetRequest { swarm: self.swarm(), namespace, key, consistency: None };
-        self.read(consistency, async |mut memory, consistency| {
-            memory.get(v1::GetRequest { consistency, ..request.clone() }).await
+        self.read(consistency, |mut memory, consistency| {
+            let request = v1::GetRequest { consistency, ..request.clone() };
+            async move { memory.get(request).await }
         })
         .await
     }
@@ -115,8 +120,9 @@ impl Client {
         consistency: Option<v1::Consistency>,
     ) -> Result<v1::BatchGetResponse, Error> {
         let request = v1::BatchGetRequest { swarm: self.swarm(), entries, consistency: None };
-        self.read(consistency, async |mut memory, consistency| {
-            memory.batch_get(v1::BatchGetRequest { consistency, ..request.clone() }).await
+        self.read(consistency, |mut memory, consistency| {
+            let request = v1::BatchGetRequest { consistency, ..request.clone() };
+            async move { memory.batch_get(request).await }
         })
         .await
     }
@@ -129,10 +135,16 @@ impl Client {
     pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListResponse, Error> {
         let mut request = v1::ListRequest { swarm: self.swarm(), ..request };
         if !request.page_token.is_empty() {
-            return self.read_on(async |mut memory| memory.list(request.clone()).await).await;
+            return self
+                .read_on(|mut memory| {
+                    let request = request.clone();
+                    async move { memory.list(request).await }
+                })
+                .await;
         }
-        self.read(request.consistency.take(), async |mut memory, consistency| {
-            memory.list(v1::ListRequest { consistency, ..request.clone() }).await
+        self.read(request.consistency.take(), |mut memory, consistency| {
+            let request = v1::ListRequest { consistency, ..request.clone() };
+            async move { memory.list(request).await }
         })
         .await
     }
@@ -143,7 +155,11 @@ impl Client {
     /// See [`Error`].
     pub async fn history(&self, request: v1::HistoryRequest) -> Result<v1::HistoryResponse, Error> {
         let request = v1::HistoryRequest { swarm: self.swarm(), ..request };
-        self.read_on(async |mut memory| memory.history(request.clone()).await).await
+        self.read_on(|mut memory| {
+            let request = request.clone();
+            async move { memory.history(request).await }
+        })
+        .await
     }
 
     /// Lists a page of namespaces. `swarm` and `consistency` of the request are set as those of [`Client::list`].
@@ -156,10 +172,16 @@ impl Client {
     ) -> Result<v1::ListNamespacesResponse, Error> {
         let mut request = v1::ListNamespacesRequest { swarm: self.swarm(), ..request };
         if !request.page_token.is_empty() {
-            return self.read_on(async |mut memory| memory.list_namespaces(request.clone()).await).await;
+            return self
+                .read_on(|mut memory| {
+                    let request = request.clone();
+                    async move { memory.list_namespaces(request).await }
+                })
+                .await;
         }
-        self.read(request.consistency.take(), async |mut memory, consistency| {
-            memory.list_namespaces(v1::ListNamespacesRequest { consistency, ..request.clone() }).await
+        self.read(request.consistency.take(), |mut memory, consistency| {
+            let request = v1::ListNamespacesRequest { consistency, ..request.clone() };
+            async move { memory.list_namespaces(request).await }
         })
         .await
     }
@@ -173,7 +195,11 @@ impl Client {
         retention: Option<v1::Retention>,
     ) -> Result<v1::CreateSwarmResponse, Error> {
         let request = v1::CreateSwarmRequest { swarm: self.swarm(), retention };
-        self.on_swarms(Effect::Each, async |mut swarms| swarms.create_swarm(request.clone()).await).await
+        self.on_swarms(Effect::Each, |mut swarms| {
+            let request = request.clone();
+            async move { swarms.create_swarm(request).await }
+        })
+        .await
     }
 
     /// Describes the client's swarm.
@@ -184,7 +210,10 @@ impl Client {
         let request = v1::GetSwarmRequest { swarm: self.swarm() };
         let basis = Basis::Since(self.newest.revision());
         let answer = self
-            .on_swarms(Effect::Nothing, async |mut swarms| swarms.get_swarm(request.clone()).await)
+            .on_swarms(Effect::Nothing, |mut swarms| {
+                let request = request.clone();
+                async move { swarms.get_swarm(request).await }
+            })
             .await?;
         self.learn(&answer, basis);
         Ok(answer)
@@ -195,7 +224,11 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn list_swarms(&self, request: v1::ListSwarmsRequest) -> Result<v1::ListSwarmsResponse, Error> {
-        self.on_swarms(Effect::Nothing, async |mut swarms| swarms.list_swarms(request.clone()).await).await
+        self.on_swarms(Effect::Nothing, |mut swarms| {
+            let request = request.clone();
+            async move { swarms.list_swarms(request).await }
+        })
+        .await
     }
 
     /// Deletes the client's swarm with all it holds.
@@ -205,17 +238,23 @@ impl Client {
     pub async fn delete_swarm(&self) -> Result<(), Error> {
         let request = v1::DeleteSwarmRequest { swarm: self.swarm() };
         let v1::DeleteSwarmResponse {} = self
-            .on_swarms(Effect::Each, async |mut swarms| swarms.delete_swarm(request.clone()).await)
+            .on_swarms(Effect::Each, |mut swarms| {
+                let request = request.clone();
+                async move { swarms.delete_swarm(request).await }
+            })
             .await?;
         self.newest.forget_all();
         Ok(())
     }
 
-    async fn on_swarms<T>(
+    async fn on_swarms<T, F>(
         &self,
         effect: Effect<'_>,
-        call: impl AsyncFn(SwarmServiceClient<Transport>) -> Result<Response<T>, Status>,
-    ) -> Result<T, Error> {
+        call: impl Fn(SwarmServiceClient<Transport>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         self.settle(self.deadline(), effect, |transport| call(SwarmServiceClient::new(transport))).await
     }
 

@@ -56,8 +56,10 @@ pub struct Options {
     /// The pauses before a watch comes back, for which there is no limit in number; default 50 ms, doubling up to 5 s.
     pub reconnect: Backoff,
     /// How often an idle watch hears from its coordinator unless its request says otherwise; default 10 s, 100 ms to 1 h.
-    /// One that hears nothing for three times so long, and at least 5 s, counts as dead and comes back.
+    /// One that hears nothing for three times so long counts as dead and comes back,
     pub bookmark_interval: Duration,
+    /// but it is given at least so much time; default 5 s.
+    pub silence_min: Duration,
     /// So many watches share a connection before another is made; default 100, what RFC 9113 asks every server to take.
     pub streams_per_connection: usize,
     /// How fresh reads are; default strong.
@@ -77,6 +79,7 @@ impl Options {
             retry: Some(Retry::default()),
             reconnect: Backoff { first: Duration::from_millis(50), max: Duration::from_secs(5) },
             bookmark_interval: Duration::from_secs(10),
+            silence_min: Duration::from_secs(5),
             streams_per_connection: 100,
             reads: ReadMode::default(),
         }

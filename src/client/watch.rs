@@ -20,10 +20,8 @@ use crate::wire::{
     v1::{self, watch_request::Start},
 };
 
-/// So many bookmarks may fail to come before a watch counts as dead,
+/// So many bookmarks may fail to come before a watch counts as dead.
 const BOOKMARKS_MISSED_MAX: u32 = 3;
-/// but it is never given less time than this.
-const SILENCE_MIN: Duration = Duration::from_secs(5);
 
 /// Whether a watch has a stream at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +105,7 @@ impl Watch {
             wire::Duration::try_from(options.bookmark_interval).unwrap_or_default()
         });
         let spoken = Duration::try_from(interval).unwrap_or_default();
-        let silence_max = spoken.saturating_mul(BOOKMARKS_MISSED_MAX).max(SILENCE_MIN);
+        let silence_max = spoken.saturating_mul(BOOKMARKS_MISSED_MAX).max(options.silence_min);
         let request = v1::WatchRequest { bookmark_interval: Some(interval), ..request };
         let state = State::Opening(opening(&client, request.clone()));
         let link = watch::Sender::new(Link::Up);

@@ -102,7 +102,7 @@ impl Identified<'_> {
     pub async fn put(self, put: v1::PutOperation) -> Result<v1::PutResponse, Error> {
         let (swarm, request_id) = self.names();
         let request = v1::PutRequest { swarm, put: Some(put), request_id };
-        self.write(request, async |mut memory, request| memory.put(request).await).await
+        self.write(request, |mut memory, request| async move { memory.put(request).await }).await
     }
 
     /// As [`Client::batch_put`].
@@ -112,7 +112,7 @@ impl Identified<'_> {
     pub async fn batch_put(self, puts: Vec<v1::PutOperation>) -> Result<v1::BatchPutResponse, Error> {
         let (swarm, request_id) = self.names();
         let request = v1::BatchPutRequest { swarm, puts, request_id };
-        self.write(request, async |mut memory, request| memory.batch_put(request).await).await
+        self.write(request, |mut memory, request| async move { memory.batch_put(request).await }).await
     }
 
     /// As [`Client::delete`].
@@ -122,7 +122,7 @@ impl Identified<'_> {
     pub async fn delete(self, delete: v1::DeleteOperation) -> Result<v1::DeleteResponse, Error> {
         let (swarm, request_id) = self.names();
         let request = v1::DeleteRequest { swarm, delete: Some(delete), request_id };
-        self.write(request, async |mut memory, request| memory.delete(request).await).await
+        self.write(request, |mut memory, request| async move { memory.delete(request).await }).await
     }
 
     /// As [`Client::delete_prefix`].
@@ -135,7 +135,7 @@ impl Identified<'_> {
     ) -> Result<v1::DeletePrefixResponse, Error> {
         let (swarm, request_id) = self.names();
         let request = v1::DeletePrefixRequest { swarm, delete: Some(delete), request_id };
-        self.write(request, async |mut memory, request| memory.delete_prefix(request).await).await
+        self.write(request, |mut memory, request| async move { memory.delete_prefix(request).await }).await
     }
 
     /// As [`Client::transact`], whatever `request_id` the request has.
@@ -145,18 +145,21 @@ impl Identified<'_> {
     pub async fn transact(self, request: v1::TransactRequest) -> Result<v1::TransactResponse, Error> {
         let (swarm, request_id) = self.names();
         let request = v1::TransactRequest { swarm, request_id, ..request };
-        self.write(request, async |mut memory, request| memory.transact(request).await).await
+        self.write(request, |mut memory, request| async move { memory.transact(request).await }).await
     }
 
     fn names(&self) -> (String, String) {
         (self.client.swarm(), self.request_id.clone())
     }
 
-    async fn write<R: Clone, T: Stand>(
+    async fn write<R: Clone, T: Stand, F>(
         self,
         request: R,
-        call: impl AsyncFn(MemoryServiceClient<Transport>, R) -> Result<Response<T>, Status>,
-    ) -> Result<T, Error> {
+        call: impl Fn(MemoryServiceClient<Transport>, R) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let Self { client, request_id, basis } = self;
         // An empty id is none, and then a repeat would be another write.
         let effect = if request_id.is_empty() { Effect::Each } else { Effect::OnceById(&request_id) };

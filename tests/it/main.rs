@@ -5,6 +5,7 @@
 mod architecture;
 mod cancel;
 mod cli;
+mod client;
 mod conformance;
 mod crash;
 mod disk;

@@ -4,7 +4,7 @@
 mod bad_input;
 mod boundary;
 mod fuzz;
-mod harness;
+pub mod harness;
 mod idempotency;
 mod identity;
 mod limits;

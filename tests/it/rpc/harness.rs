@@ -61,6 +61,11 @@ impl Server {
         self.running.await.unwrap().unwrap();
     }
 
+    /// Where it listens, as `host:port`.
+    pub fn address(&self) -> &str {
+        self.uri.trim_start_matches("http://")
+    }
+
     /// A channel without any header.
     pub fn channel(&self) -> Channel {
         self.channel.clone()

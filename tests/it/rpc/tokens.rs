@@ -4,7 +4,7 @@ use swarmem::wire::v1::{self, watch_request::Start};
 
 use super::{
     bad_input::Cases,
-    harness::{SWARM, Server, at_least, put},
+    harness::{SWARM, Server, at_revision, put},
 };
 
 /// Tokens go back to the call that gave them out, for the same swarm and arguments, and unchanged.
@@ -79,7 +79,7 @@ async fn tokens_of_the_wrong_kind() {
     for list in [
         v1::ListRequest { filter: Some(v1::Filter { kinds: vec![1], ..Default::default() }), ..list.clone() },
         v1::ListRequest { view: v1::View::Keys.into(), ..list.clone() },
-        v1::ListRequest { consistency: at_least(&written), ..list.clone() },
+        v1::ListRequest { consistency: at_revision(1), ..list.clone() },
         v1::ListRequest { swarm: "other".into(), ..list },
     ] {
         let list = v1::ListRequest { page_token: page_token.clone(), ..list };

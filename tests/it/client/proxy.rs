@@ -1,0 +1,155 @@
+//! A TCP proxy that does to connections what networks do: cuts them anywhere, swallows what is said, delays it. Knows nothing of
+//! what travels through it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::AbortHandle,
+};
+
+use crate::crash::random::Random;
+
+/// A proxy on a port of its own, until it is dropped.
+pub struct Proxy {
+    address: String,
+    control: Arc<Control>,
+    accepting: AbortHandle,
+}
+
+#[derive(Default)]
+struct Control {
+    /// Answers go nowhere; the connection stays.
+    swallows: AtomicBool,
+    /// New connections are closed at once.
+    closed: AtomicBool,
+    /// Cuts each new connection after so many bytes of answers, at most; 0: never.
+    cut_after_max: AtomicU64,
+    /// How long each piece of an answer is held back.
+    delay_ms: AtomicU64,
+    /// Whose change cuts all connections.
+    cut: watch::Sender<u64>,
+    connections: AtomicU64,
+}
+
+impl Proxy {
+    pub async fn to(upstream: &str, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let control = Arc::<Control>::default();
+        let accepting = tokio::spawn(accept(listener, upstream.to_owned(), Arc::clone(&control), seed));
+        Self { address, control, accepting: accepting.abort_handle() }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether answers are swallowed from now on.
+    pub fn swallow(&self, swallows: bool) {
+        self.control.swallows.store(swallows, Ordering::SeqCst);
+    }
+
+    /// Cuts all connections, in the middle of whatever they are doing.
+    pub fn cut(&self) {
+        self.control.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts all connections and lets none through until it is opened.
+    pub fn close(&self) {
+        self.control.closed.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    pub fn open(&self) {
+        self.control.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// From now on, new connections live for so many bytes of answers at most; 0: for ever.
+    pub fn cut_after(&self, bytes_max: u64) {
+        self.control.cut_after_max.store(bytes_max, Ordering::SeqCst);
+    }
+
+    pub fn delay(&self, delay: Duration) {
+        self.control.delay_ms.store(delay.as_millis().try_into().unwrap(), Ordering::SeqCst);
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> u64 {
+        self.control.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn accept(listener: TcpListener, upstream: String, control: Arc<Control>, seed: u64) {
+    let mut random = Random::seeded(seed);
+    while let Ok((near, _)) = listener.accept().await {
+        control.connections.fetch_add(1, Ordering::SeqCst);
+        if control.closed.load(Ordering::SeqCst) {
+            continue;
+        }
+        let Ok(far) = TcpStream::connect(&upstream).await else { continue };
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let bytes_max = match control.cut_after_max.load(Ordering::SeqCst) {
+            0 => u64::MAX,
+            max => 1 + random.below(max),
+        };
+        let control = Arc::clone(&control);
+        tokio::spawn(async move {
+            let mut cut = control.cut.subscribe();
+            let (near_read, near_write) = near.into_split();
+            let (far_read, far_write) = far.into_split();
+            // When one direction ends, all of it ends, with whatever was on its way.
+            tokio::select! {
+                () = ask(near_read, far_write) => {}
+                () = answer(far_read, near_write, bytes_max, &control) => {}
+                _ = cut.changed() => {}
+            }
+        });
+    }
+}
+
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    // An end is an end, however it came about.
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+}
+
+async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64, control: &Control) {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut left = bytes_max;
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if control.swallows.load(Ordering::SeqCst) {
+            continue;
+        }
+        let delay = control.delay_ms.load(Ordering::SeqCst);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        let some = usize::try_from(left.min(read as u64)).unwrap();
+        if to.write_all(&buffer[..some]).await.is_err() {
+            return;
+        }
+        left -= some as u64;
+        if left == 0 {
+            return;
+        }
+    }
+}
