@@ -1,27 +1,78 @@
-//! The Rust client: connections, identity, deadlines and request ids around the generated stubs. Knows only
-//! the protocol, nothing of how a coordinator works.
+//! The Rust client: connections, identity, deadlines, request ids, repeats and watches that come back, around the generated
+//! stubs. Knows only the protocol, nothing of how a coordinator works.
+//!
+//! - [`Client::put`] and its like have one deadline, one request id, and as many attempts as fit and are allowed. What stays open
+//!   is [`Error::OutcomeUnknown`].
+//! - [`Client::watch`] is a [`Stream`](futures_util::Stream) that outlives its connections: every event once, in order.
+//! - Reads are strong, or at least as new as what the client has seen: [`ReadMode`].
+//!
+//! What is repeated when, and what ends a watch, stands as a table in `docs/clients.md`; every default in [`Options`].
 //!
 //! ```no_run
-//! use swarmem::{client::{Client, Options, Role}, wire::v1};
-//!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::connect(&"127.0.0.1:7420".parse()?, Options::new("lab", "coder", Role::Agent)).await?;
-//! let put = v1::PutOperation {
-//!     namespace: "shared/findings".into(),
-//!     key: "first".into(),
-//!     content: "the build is red".into(),
-//!     ..Default::default()
+//! use futures_util::TryStreamExt as _;
+//! use swarmem::{
+//!     client::{Client, Error, Options, ReadMode, Role, reason},
+//!     wire::v1::{self, watch_request::Start},
 //! };
-//! let token = client.put(put).await?.token;
-//! let mut watch = client
-//!     .watch(v1::WatchRequest { start: Some(v1::watch_request::Start::Token(token)), ..Default::default() })
-//!     .await?;
-//! while let Some(response) = watch.next().await? {
-//!     for event in response.decode_events()? {
-//!         let _ = event.entry;
+//!
+//! /// Follows what is shared; what it knows it learns anew whenever it cannot go on from where it was.
+//! async fn follow(client: &Client) -> Result<(), Error> {
+//!     loop {
+//!         let filter = v1::Filter { prefixes: vec!["shared".into()], ..Default::default() };
+//!         let start = Some(Start::Snapshot(true));
+//!         let mut watch =
+//!             client.watch(v1::WatchRequest { filter: Some(filter), start, ..Default::default() }).await?;
+//!         let mut known = std::collections::BTreeMap::new();
+//!         let end = loop {
+//!             // Broken connections, drained coordinators and restarts do not show here.
+//!             let response = match watch.try_next().await {
+//!                 Ok(Some(response)) => response,
+//!                 Ok(None) => return Ok(()),
+//!                 Err(error) => break error,
+//!             };
+//!             for entry in response.decode_entries()? {
+//!                 known.insert((entry.namespace.clone(), entry.key.clone()), entry);
+//!             }
+//!             for event in response.decode_events()? {
+//!                 let Some(entry) = event.entry.clone() else { continue };
+//!                 let name = (entry.namespace.clone(), entry.key.clone());
+//!                 match event.r#type() {
+//!                     v1::event::Type::Delete => drop(known.remove(&name)),
+//!                     _ => drop(known.insert(name, entry)),
+//!                 }
+//!             }
+//!         };
+//!         match end.reason() {
+//!             Some(reason::COMPACTED | reason::INCARNATION_CHANGED) => {}
+//!             _ => return Err(end),
+//!         }
 //!     }
 //! }
-//! # Ok(())
+//!
+//! # async fn example() -> Result<(), Error> {
+//! let options =
+//!     Options { reads: ReadMode::ReadYourWrites, ..Options::new("lab", "coder", Role::Agent) };
+//! let endpoint = "127.0.0.1:7420".parse().expect("an address");
+//! let client = Client::connect(&endpoint, options).await?;
+//! let put = v1::PutOperation {
+//!     namespace: "shared/findings".into(),
+//!     key: "build".into(),
+//!     content: "red since 10:40".into(),
+//!     ..Default::default()
+//! };
+//! match client.put(put.clone()).await {
+//!     Ok(done) => drop(done.token),
+//!     // The write may have been done. Under its id it can be made again at leisure, and is done once.
+//!     Err(Error::OutcomeUnknown { request_id: Some(id), .. }) => {
+//!         client.with_request_id(id).put(put).await?;
+//!     }
+//!     Err(error) => return Err(error),
+//! }
+//! let name = v1::EntryName { namespace: "shared/findings".into(), key: "build".into() };
+//! // Sees the write, on whatever replica.
+//! let entry = client.get(name, None).await?.entry;
+//! # drop(entry);
+//! follow(&client).await
 //! # }
 //! ```
 

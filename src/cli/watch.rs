@@ -159,11 +159,10 @@ async fn deserted() {
 
 /// Prints a response, at most so many events of it, and returns how many events that were.
 fn print(response: &WatchResponse, events_max: u64, output: &mut Output) -> Result<u64, Error> {
-    let unreadable = |_| client::Error::Protocol("a watch response holds what is no event");
     let json = output.format() == Format::Json;
     match response.r#type() {
         WatchResponseType::Events => {
-            let events = response.decode_events().map_err(unreadable)?;
+            let events = response.decode_events().map_err(client::Error::from)?;
             let shown = usize::try_from(events_max).unwrap_or(usize::MAX).min(events.len());
             for (index, event) in events[..shown].iter().enumerate() {
                 // The token stands behind the whole response, so only behind its last event.
@@ -173,7 +172,7 @@ fn print(response: &WatchResponse, events_max: u64, output: &mut Output) -> Resu
             return Ok(shown as u64);
         }
         WatchResponseType::Snapshot => {
-            let entries = response.decode_entries().map_err(unreadable)?;
+            let entries = response.decode_entries().map_err(client::Error::from)?;
             for (index, entry) in entries.iter().enumerate() {
                 let token = (index + 1 == entries.len()).then_some(&*response.token);
                 if json {

@@ -45,7 +45,11 @@ impl Client {
             let error = match self.attempt(left.min(self.options.attempt_timeout), &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(Some(error)) => error,
-                Err(None) => Error::no_answer_within(begun.elapsed()),
+                Err(None) => {
+                    // Nobody wants to read microseconds.
+                    let waited = begun.elapsed().as_millis();
+                    Error::no_answer_within(Duration::from_millis(waited.try_into().unwrap_or(u64::MAX)))
+                }
             };
             failures += 1;
             let verdict = retry::verdict(&error);

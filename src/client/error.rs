@@ -94,6 +94,12 @@ impl Error {
     }
 }
 
+impl From<prost::DecodeError> for Error {
+    fn from(_: prost::DecodeError) -> Self {
+        Self::Protocol("a message cannot be read")
+    }
+}
+
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
         Self::Refused(Box::new(Refusal::from(status)))
