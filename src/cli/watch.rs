@@ -85,8 +85,11 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
     }
     let client = global.connect().await?;
     let opened = match args.no_reconnect {
-        true => client.watch_once(request).await.map(Source::Once),
-        false => client.watch(request).await.map(|watch| Source::Lasting { link: watch.link(), watch }),
+        true => client.watch_once(request).await.map(|watch| Source::Once(Box::new(watch))),
+        false => client
+            .watch(request)
+            .await
+            .map(|watch| Source::Lasting { link: watch.link(), watch: Box::new(watch) }),
     };
     let mut source = opened.map_err(|error| Error::WatchEnded { error, token: None })?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -114,8 +117,8 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
 
 /// A watch that comes back, or one that does not.
 enum Source {
-    Lasting { watch: Watch, link: Receiver<Link> },
-    Once(WatchOnce),
+    Lasting { watch: Box<Watch>, link: Receiver<Link> },
+    Once(Box<WatchOnce>),
 }
 
 impl Source {

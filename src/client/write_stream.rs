@@ -97,7 +97,8 @@ impl WriteStream {
     ///
     /// # Errors
     /// When the stream's task is gone, which only the end of its runtime does. The answer: as
-    /// [`Client::put`]. A write whose call timeout passes, or whose stream is refused, is left open.
+    /// [`Client::put`]. A write whose call timeout passes is
+    /// [`Error::OutcomeUnknown`]; one whose stream is refused is left open.
     pub async fn put(&self, put: v1::PutOperation) -> Result<Answer<v1::PutResponse>, Error> {
         let request = v1::PutRequest { swarm: self.swarm(), put: Some(put), request_id: request_id() };
         self.send(Write::Put(request), |o| if let Outcome::Put(r) = o { Some(r) } else { None }).await
@@ -221,8 +222,7 @@ impl Driver {
             let _ = outbound.try_send(sent.request.clone());
         }
         let requests = stream::poll_fn(move |context| requests.poll_recv(context));
-        let transport =
-            InterceptedService::new(self.client.connections.writes(), self.client.stamp.clone());
+        let transport = InterceptedService::new(self.client.connections.writes(), self.client.stamp.clone());
         let mut memory: MemoryServiceClient<Transport> = memory_on(transport);
         let opening = memory.write(requests);
         let until = Instant::now() + self.client.options.call_timeout;

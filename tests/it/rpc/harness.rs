@@ -83,7 +83,8 @@ impl Server {
 
     /// An orchestrator whose calls and streams of writes may take so long.
     pub async fn patient_for(&self, call_timeout: Duration) -> Client {
-        let options = Options { call_timeout, ..Options::new(SWARM, "boss", Role::Orchestrator) };
+        let defaults = Options::new(SWARM, "boss", Role::Orchestrator);
+        let options = Options { call_timeout, attempt_timeout: call_timeout, retry: None, ..defaults };
         Client::connect(&self.uri.parse().unwrap(), options).await.unwrap()
     }
 
