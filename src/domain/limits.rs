@@ -39,7 +39,7 @@ impl Default for Limits {
             namespace_segments_max: 16,
             segment_bytes_max: 128,
             key_bytes_max: 512,
-            content_bytes_max: 256 * 1024,
+            content_bytes_max: CONTENT_BYTES_CEILING,
             attributes_bytes_max: 64 * 1024,
             attributes_depth_max: 32,
             tags_max: 64,
@@ -56,6 +56,11 @@ impl Default for Limits {
 
 /// Reads in one branch of a transaction; with contents of 256 KiB these are 16 MiB, which a client takes.
 pub const TRANSACTION_GETS_MAX: usize = 64;
+/// Comparisons of one transaction that see contents by their order; a comparison for equality sees no more than the
+/// request brings.
+pub const TRANSACTION_ORDERINGS_MAX: usize = 64;
+/// Bytes that a content may have, however it is configured.
+pub const CONTENT_BYTES_CEILING: usize = 256 * 1024;
 /// Bytes of a request id.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Members of each list in a filter.

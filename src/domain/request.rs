@@ -8,7 +8,9 @@ use std::{
 use super::{
     Invalid,
     entry::{Body, Etag},
-    limits::{Limits, REQUEST_ID_BYTES_MAX, TRANSACTION_GETS_MAX},
+    limits::{
+        CONTENT_BYTES_CEILING, Limits, REQUEST_ID_BYTES_MAX, TRANSACTION_GETS_MAX, TRANSACTION_ORDERINGS_MAX,
+    },
     namespace::{AgentId, EntryPath, Prefix},
     time::Expiry,
 };
@@ -68,6 +70,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The content of the entry it names is needed if it has at most so many bytes.
+    fn content_needed(&self) -> u64 {
+        match self {
+            Self::Put { condition, .. } | Self::Delete { condition, .. } => match condition {
+                Condition::Always => 0,
+                _ => REFUSAL_CONTENT_BYTES_MAX,
+            },
+            Self::Get { .. } => u64::MAX,
+            Self::Expire { .. } | Self::DeletePrefix { .. } => 0,
+        }
+    }
+
     /// What the wire calls it.
     fn name(&self) -> &'static str {
         match self {
@@ -77,6 +91,16 @@ impl Operation {
             Self::Get { .. } => "get",
             Self::Expire { .. } => "expire",
         }
+    }
+}
+
+/// The content of a compared entry is needed if it has at most so many bytes. One that has more, or less, than the text
+/// it is held against is not equal to it.
+fn content_needed(test: &Test) -> u64 {
+    match test {
+        Test::Content(Comparison::Eq | Comparison::Ne, with) => with.len() as u64,
+        Test::Content(..) => u64::MAX,
+        _ => 0,
     }
 }
 
@@ -247,7 +271,15 @@ impl Request {
         limits: &Limits,
     ) -> Result<Self, Invalid> {
         counted(compares.len() + success.len() + failure.len(), limits)?;
+        let mut orderings = 0;
         for (at, compare) in compares.iter().enumerate() {
+            orderings += usize::from(content_needed(&compare.test) == u64::MAX);
+            if orderings > TRANSACTION_ORDERINGS_MAX {
+                let problem = format!(
+                    "is one of more than {TRANSACTION_ORDERINGS_MAX} comparisons of the order of contents"
+                );
+                return Err(Invalid::new(format!("compares[{at}].content"), problem));
+            }
             if let (Target::Below(_), Test::Content(..)) = (&compare.target, &compare.test) {
                 let problem = "content is compared on one entry, not on a prefix";
                 return Err(Invalid::new(format!("compares[{at}].content"), problem));
@@ -296,6 +328,17 @@ impl Request {
     pub fn record_key(&self) -> Option<RecordKey> {
         let id = self.idempotency.as_ref()?.id.clone();
         Some(RecordKey { agent: self.author.clone(), id })
+    }
+
+    /// How many bytes of contents have to be loaded to decide it, at most.
+    #[must_use]
+    pub fn load_bytes_max(&self) -> usize {
+        let capped =
+            |needed: u64| usize::try_from(needed).unwrap_or(CONTENT_BYTES_CEILING).min(CONTENT_BYTES_CEILING);
+        let operations =
+            self.success.iter().chain(&self.failure).map(|operation| capped(operation.content_needed()));
+        let compares = self.compares.iter().map(|compare| capped(content_needed(&compare.test)));
+        operations.sum::<usize>() + compares.sum::<usize>()
     }
 
     /// About how many bytes it takes in memory.
@@ -374,20 +417,17 @@ impl Footprint {
             for compare in &request.compares {
                 match &compare.target {
                     Target::Entry(path) => {
-                        let compared = matches!(compare.test, Test::Content(..));
-                        footprint.entry(path, if compared { u64::MAX } else { 0 });
+                        footprint.entry(path, content_needed(&compare.test));
                     }
                     Target::Below(prefix) => footprint.prefix(prefix, None, limits),
                 }
             }
             for operation in request.success.iter().chain(&request.failure) {
                 match operation {
-                    Operation::Put { path, condition, .. } | Operation::Delete { path, condition } => {
-                        let always = *condition == Condition::Always;
-                        footprint.entry(path, if always { 0 } else { REFUSAL_CONTENT_BYTES_MAX });
-                    }
-                    Operation::Get { path } => footprint.entry(path, u64::MAX),
-                    Operation::Expire { path } => footprint.entry(path, 0),
+                    Operation::Put { path, .. }
+                    | Operation::Delete { path, .. }
+                    | Operation::Get { path }
+                    | Operation::Expire { path } => footprint.entry(path, operation.content_needed()),
                     Operation::DeletePrefix { prefix, limit } => {
                         footprint.prefix(prefix, *limit, limits);
                     }

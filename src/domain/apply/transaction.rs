@@ -189,6 +189,10 @@ fn holds(state: &State, compare: &Compare, limits: &Limits) -> Result<bool, Refu
     }
 }
 
+fn is_content(version: &Version, with: &str) -> bool {
+    version.content_bytes == with.len() as u64 && &*version.body.content == with
+}
+
 fn entry_passes(entry: Option<&Arc<Version>>, test: &Test) -> bool {
     let number = |comparison: Comparison, of: fn(&Version) -> u64, with: u64| {
         comparison.holds(&entry.map_or(0, |v| of(v)), &with)
@@ -196,6 +200,9 @@ fn entry_passes(entry: Option<&Arc<Version>>, test: &Test) -> bool {
     match test {
         Test::Exists(wanted) => entry.is_some() == *wanted,
         Test::Etag(equal, etag) => entry.is_some_and(|v| (v.etag() == *etag) == *equal),
+        // Of another length, and so not loaded, it is another content.
+        Test::Content(Comparison::Eq, with) => entry.is_some_and(|v| is_content(v, with)),
+        Test::Content(Comparison::Ne, with) => entry.is_some_and(|v| !is_content(v, with)),
         Test::Content(comparison, with) => {
             entry.is_some_and(|v| comparison.holds::<str>(&v.body.content, with))
         }
