@@ -1,13 +1,16 @@
 //! The gRPC face: parses, authorises by identity, converts, and maps errors to codes. Knows the coordinator and the
 //! domain, no store and no bus.
 
+mod admission;
 mod boundary;
 mod call;
+mod connection;
 mod convert;
 mod encode;
 pub mod health;
 mod memory;
 mod mutation;
+mod outbound;
 mod parse;
 pub mod server;
 pub mod status;
@@ -35,7 +38,7 @@ use crate::{
 #[derive(Clone)]
 struct Service {
     coordinator: Coordinator,
-    /// A call without a deadline gets this one; a longer one is cut to it.
+    /// What a write on a stream gets.
     request_timeout: Duration,
     /// What one stream of writes may have unanswered.
     write_stream: WriteStreamLimits,

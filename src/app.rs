@@ -11,7 +11,10 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::{
-    api::{self, HealthBoard, WireEncoder, server::Listener},
+    api::{
+        self, HealthBoard, WireEncoder,
+        server::{Listener, Server, Transport},
+    },
     bus::local::LocalBus,
     config::{self, Config},
     coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
@@ -35,8 +38,8 @@ pub struct App {
     listeners: Vec<Listener>,
     address: Option<SocketAddr>,
     unix_socket: Option<PathBuf>,
-    request_timeout: Duration,
     write_stream: api::WriteStreamLimits,
+    transport: Transport,
     drain_timeout: Duration,
 }
 
@@ -72,11 +75,11 @@ impl App {
             listeners: Vec::new(),
             address: None,
             unix_socket: None,
-            request_timeout: Duration::from_millis(config.server.request_timeout_ms),
             write_stream: api::WriteStreamLimits {
                 requests_max: config.lanes.stream_requests_max,
                 bytes_max: config.lanes.stream_bytes_max,
             },
+            transport: transport(config),
             drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
         };
         app.bind_sockets(&config.server).await?;
@@ -103,13 +106,15 @@ impl App {
         let health = HealthBoard::default();
         // Before the first call is taken: nobody is to hear that what answers does not serve.
         health.probe(&self.coordinator).await;
-        let routes = api::routes(&self.coordinator, health.clone(), self.request_timeout, self.write_stream);
+        let timeout = self.transport.request_timeout;
+        let routes = api::routes(&self.coordinator, health.clone(), timeout, self.write_stream);
+        let in_flight = self.coordinator.in_flight().clone();
+        let server = Server::new(routes, self.transport, in_flight, self.lifecycle.clone());
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {
-            let serve = api::server::serve(listener, routes.clone(), self.lifecycle.clone());
-            self.lifecycle.spawn("listener", serve);
+            self.lifecycle.spawn("listener", server.clone().serve(listener));
         }
-        drop(routes);
+        drop(server);
         self.lifecycle.soft.cancelled().await;
         if let Shutdown::Cut { tasks } = self.lifecycle.shut_down(self.drain_timeout).await {
             tracing::warn!(tasks, "the time to drain was over before everything had ended");
@@ -163,6 +168,7 @@ fn settings(config: &Config) -> Settings {
         lanes: LaneLimits {
             batch_requests_max: config.lanes.batch_requests_max,
             batch_bytes_max: config.lanes.batch_bytes_max,
+            batch_load_bytes_max: config.lanes.batch_load_bytes_max,
             queue_requests_max: config.lanes.queue_requests_max,
             queue_bytes_max: config.lanes.queue_bytes_max,
         },
@@ -173,6 +179,10 @@ fn settings(config: &Config) -> Settings {
         response_bytes_max: config.watch.response_bytes_max,
         bookmark_interval: ms(config.watch.bookmark_interval_ms),
         slow_consumer: ms(config.watch.slow_consumer_ms),
+        in_flight_bytes_max: config.transport.in_flight_bytes_max,
+        streams_max: config.watch.streams_max,
+        reads_max: config.store.reads_max,
+        drain_spread: ms(config.server.drain_spread_ms.min(config.server.drain_timeout_ms / 2)),
         store_timeout,
         retry_pause,
         retention: Retention {
@@ -185,6 +195,27 @@ fn settings(config: &Config) -> Settings {
             compaction_interval: ms(config.retention.compaction_interval_ms),
             compaction_rows_max: config.retention.compaction_rows_max,
         },
+    }
+}
+
+fn transport(config: &Config) -> Transport {
+    let ms = Duration::from_millis;
+    let transport = &config.transport;
+    Transport {
+        connections_max: transport.connections_max,
+        streams_max: transport.streams_max,
+        stream_window_bytes: transport.stream_window_bytes,
+        connection_window_bytes: transport.connection_window_bytes,
+        frame_bytes_max: transport.frame_bytes_max,
+        header_bytes_max: transport.header_bytes_max,
+        send_buffer_bytes_max: transport.send_buffer_bytes_max,
+        unsent_bytes_max: transport.unsent_bytes_max,
+        connection_in_flight_bytes_max: transport.connection_in_flight_bytes_max,
+        request_timeout: ms(config.server.request_timeout_ms),
+        handshake_timeout: ms(transport.handshake_timeout_ms),
+        idle_timeout: ms(transport.idle_timeout_ms),
+        keepalive_interval: ms(transport.keepalive_interval_ms),
+        keepalive_timeout: ms(transport.keepalive_timeout_ms),
     }
 }
 

@@ -14,6 +14,7 @@ mod retention;
 mod server;
 mod setting;
 mod store;
+mod transport;
 mod watch;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use self::{
     retention::Retention,
     server::Server,
     store::Store,
+    transport::Transport,
     watch::Watch,
 };
 use self::{layers::Layers, setting::catalog};
@@ -39,6 +41,8 @@ use self::{layers::Layers, setting::catalog};
 pub struct Config {
     /// Where the coordinator listens, and how it ends.
     pub server: Server,
+    /// What connections may take.
+    pub transport: Transport,
     /// Where memory is kept.
     pub store: Store,
     /// How writes are gathered into commits.
@@ -91,6 +95,7 @@ impl Config {
             setting.check(&values[setting.section][setting.key], || origin(&setting.name()))?;
         }
         self.server.check(origin)?;
+        self.transport.check(&self.limits, origin)?;
         self.lanes.check(&self.limits, origin)
     }
 }

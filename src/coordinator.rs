@@ -4,6 +4,8 @@
 //! One write: [`Coordinator::write`] → `lane` → [`Store::commit`] → `feed`, answer, bus.
 //! One subscription: [`Coordinator::watch`] → [`watch::Stream`] → ring or log.
 
+mod budget;
+mod drain;
 pub mod error;
 mod feed;
 mod lane;
@@ -22,7 +24,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use dashmap::DashMap;
 
-pub use error::Error;
+pub use budget::{Budget, Permit};
+pub use error::{Error, Scarce};
 pub use lane::{Writing, Written};
 pub use lifetime::LifetimeSettings;
 pub use queue::LaneLimits;
@@ -71,6 +74,14 @@ pub struct Settings {
     pub bookmark_interval: Duration,
     /// After how long without accepting anything, while data is pending, a stream is closed.
     pub slow_consumer: Duration,
+    /// Bytes of requests and answers that may be held at once, over all swarms.
+    pub in_flight_bytes_max: usize,
+    /// Streams that may be open at once.
+    pub streams_max: usize,
+    /// Reads of callers that may run or wait for the store at once.
+    pub reads_max: usize,
+    /// Over how long the streams end when the coordinator shuts down.
+    pub drain_spread: Duration,
     /// How long a background task waits for the store.
     pub store_timeout: Duration,
     /// How long a background task pauses after the store failed it.
@@ -100,6 +111,10 @@ struct Shared {
     tokens: TokenKey,
     settings: Settings,
     lifecycle: Lifecycle,
+    in_flight: Budget,
+    streams: Budget,
+    reads: Budget,
+    drain: drain::Schedule,
     lanes: DashMap<SwarmId, Arc<lane::Lane>>,
     feeds: DashMap<SwarmId, Arc<feed::Feed>>,
 }
@@ -134,8 +149,12 @@ impl Coordinator {
             clock,
             encode,
             tokens,
-            settings,
             lifecycle,
+            in_flight: Budget::new(Scarce::BytesInFlight, settings.in_flight_bytes_max),
+            streams: Budget::new(Scarce::Streams, settings.streams_max),
+            reads: Budget::new(Scarce::Reads, settings.reads_max),
+            drain: drain::Schedule::over(settings.drain_spread),
+            settings,
             lanes,
             feeds,
         });
@@ -149,6 +168,13 @@ impl Coordinator {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.shared.settings.limits
+    }
+
+    /// The bytes of requests and answers that may be held at once. Requests that wait in a lane are counted by it;
+    /// whoever receives requests and sends answers counts those.
+    #[must_use]
+    pub fn in_flight(&self) -> &Budget {
+        &self.shared.in_flight
     }
 
     /// What makes and reads tokens.
@@ -223,7 +249,8 @@ impl Coordinator {
     /// committed in the order in which they were submitted.
     ///
     /// # Errors
-    /// [`Error::Denied`] before anything is looked at; [`Error::Overloaded`] when the lane is full; [`Error::Draining`].
+    /// [`Error::Denied`] before anything is looked at; [`Error::Overloaded`] when the lane is full, and
+    /// [`Error::Exhausted`] when too many bytes are in flight; [`Error::Draining`].
     pub fn submit(
         &self,
         caller: &Principal,
@@ -262,6 +289,20 @@ fn authorise(caller: &Principal, request: &Request) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Reads for a caller: one of so many, whether anybody still waits for it or not.
+async fn admitted<T: Send + 'static>(
+    shared: &Shared,
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let permit = shared.reads.take(1)?;
+    detached(shared, async move {
+        let result = work.await;
+        drop(permit);
+        result
+    })
+    .await
 }
 
 /// Runs store work in a task of its own, so that a cancelled call cannot leave a connection in mid-statement.

@@ -1,6 +1,6 @@
-//! Who calls, for which swarm, until when: what the headers of a call say.
+//! Who calls, and for which swarm: what the headers of a call say.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 use tonic::{
@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{
     Service,
+    admission::Admission,
     status::{Explained, invalid, of},
 };
 use crate::{
@@ -30,8 +31,6 @@ const AGENT: &str = "swarmem-agent";
 const AGENT_BIN: &str = "swarmem-agent-bin";
 const ROLE: &str = "swarmem-role";
 const SWARM: &str = "swarmem-swarm";
-/// The transport cuts a call off at its deadline with an answer that knows nothing; ours comes a little earlier.
-const MARGIN: Duration = Duration::from_millis(5);
 
 /// A call, its headers understood.
 pub(super) struct Call<T> {
@@ -40,6 +39,7 @@ pub(super) struct Call<T> {
     /// When the caller itself stops waiting, if it said so; what ends a stream.
     pub patience: Option<Instant>,
     pub message: T,
+    admission: Arc<Admission>,
     swarm_header: Option<String>,
 }
 
@@ -54,20 +54,18 @@ impl Service {
             Some(Ok(swarm)) => Some(swarm.to_owned()),
             Some(Err(_)) => return Err(invalid(Invalid::new(SWARM, "is not text"))),
         };
-        let now = Instant::now();
-        let given = timeout(headers);
-        let timeout = given.unwrap_or(self.request_timeout).min(self.request_timeout);
-        let deadline = now + timeout.saturating_sub(MARGIN);
-        let patience = given.and_then(|given| now.checked_add(given.saturating_sub(MARGIN)));
-        Ok(Call { caller, deadline, patience, swarm_header, message: request.into_inner() })
+        let admission = Admission::of(request.extensions())?;
+        let deadline = admission.deadline();
+        let patience = admission.stream_deadline();
+        Ok(Call { caller, deadline, patience, swarm_header, admission, message: request.into_inner() })
     }
 }
 
 impl<T> Call<T> {
     /// What the headers say apart from the message.
     pub fn split(self) -> (Call<()>, T) {
-        let Self { caller, deadline, patience, message, swarm_header } = self;
-        (Call { caller, deadline, patience, message: (), swarm_header }, message)
+        let Self { caller, deadline, patience, message, admission, swarm_header } = self;
+        (Call { caller, deadline, patience, message: (), admission, swarm_header }, message)
     }
 
     /// The swarm that the message names; the header may route, but not contradict.
@@ -80,6 +78,21 @@ impl<T> Call<T> {
             }
             _ => Ok(swarm),
         }
+    }
+
+    /// What came in was taken: of a stream's request only what comes from now on is counted.
+    pub fn received(&self) {
+        self.admission.received();
+    }
+
+    /// Counts an answer of about so many bytes until it is sent.
+    pub fn hold(&self, bytes: usize) -> Result<(), Status> {
+        self.admission.hold(bytes)
+    }
+
+    /// Counts an answer to a change: it is not refused for its size, which would leave open whether the change was made.
+    pub fn hold_anyway(&self, bytes: usize) {
+        self.admission.hold_anyway(bytes);
     }
 
     /// Nothing is begun for a caller that has stopped waiting.
@@ -134,22 +147,6 @@ fn principal(headers: &MetadataMap, limits: &Limits) -> Result<Principal, Status
         Some(_) => return Err(invalid(Invalid::new(ROLE, "must be agent, orchestrator or observer"))),
     };
     Ok(Principal { agent, role })
-}
-
-/// `grpc-timeout`: up to 8 digits and a unit. The transport ignores what it cannot read, and so do we.
-fn timeout(headers: &MetadataMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let amount: u64 = (digits.len() <= 8).then(|| digits.parse().ok())??;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
 }
 
 /// What makes a call idempotent; `message` is the request with its id taken out.

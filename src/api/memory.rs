@@ -1,5 +1,7 @@
 //! `MemoryService`: reading and writing entries.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -18,7 +20,8 @@ use crate::{
     },
     domain::{
         Invalid,
-        apply::Outcome,
+        apply::{Effect, Outcome},
+        entry::Version,
         namespace::{Prefix, Suffix},
         position::{Position, Purpose},
         swarm::SwarmId,
@@ -36,6 +39,7 @@ impl Service {
         let written =
             self.coordinator.write(&call.caller, &swarm, request, call.deadline).await.map_err(of)?;
         let done = call.change(self.done(&swarm, written)).await?;
+        call.hold_anyway(done.bytes);
         Ok(Response::new(M::response(done)))
     }
 
@@ -48,6 +52,7 @@ impl Service {
         Ok(Done {
             succeeded,
             revision: taken.revision.0,
+            bytes: effects.iter().map(weight).sum(),
             results: effects.into_iter().map(|effect| convert::result(taken, effect)).collect(),
             token: self.token(swarm, &Position::after(incarnation, mark)),
             state: mark.revision.0,
@@ -80,6 +85,7 @@ impl MemoryService for Service {
         let Some(version) = read.value.into_iter().next().flatten() else {
             return Err(of(Error::EntryNotFound));
         };
+        call.hold(version.weight())?;
         let entry = Some(encode::entry(&version, false));
         Ok(Response::new(v1::GetResponse {
             entry,
@@ -100,6 +106,7 @@ impl MemoryService for Service {
         let paths = call.message.entries.iter().enumerate().map(path).collect::<Result<_, _>>()?;
         let consistency = parse::consistency(call.message.consistency.take()).map_err(invalid)?;
         let read = call.read(self.coordinator.entries(&call.caller, &swarm, paths, consistency)).await?;
+        call.hold(weights(read.value.iter().flatten()))?;
         let result =
             |found: Option<_>| v1::GetResult { entry: found.as_deref().map(|v| encode::entry(v, false)) };
         Ok(Response::new(v1::BatchGetResponse {
@@ -153,6 +160,7 @@ impl MemoryService for Service {
             arguments,
         };
         let read = call.read(self.coordinator.list(&call.caller, &swarm, query)).await?;
+        call.hold(weights(&read.value.entries))?;
         Ok(Response::new(v1::ListResponse {
             entries: read.value.entries.iter().map(|v| encode::entry(v, view == View::Keys)).collect(),
             next_page_token: read.value.next_page_token.unwrap_or_default(),
@@ -173,6 +181,7 @@ impl MemoryService for Service {
         let path = parse::path(&call.message.namespace, &call.message.key, limits).map_err(invalid)?;
         let page = self.coordinator.history(&call.caller, &swarm, path, page_size, page_token, arguments);
         let page = call.read(page).await?;
+        call.hold(weights(&page.versions))?;
         Ok(Response::new(v1::HistoryResponse {
             versions: page.versions.iter().map(|v| encode::event(v, None, false)).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
@@ -224,4 +233,15 @@ fn listed_at(consistency: &mut Option<v1::Consistency>) -> Option<v1::Consistenc
         .filter(|asked| asked.revision != 0)
         .map(|asked| v1::Consistency { revision: asked.revision, ..Default::default() });
     asked
+}
+
+fn weights<'a>(versions: impl IntoIterator<Item = &'a Arc<Version>>) -> usize {
+    versions.into_iter().map(|version| version.weight()).sum()
+}
+
+fn weight(effect: &Effect) -> usize {
+    match effect {
+        Effect::Get(Some(version)) => version.weight(),
+        _ => 0,
+    }
 }

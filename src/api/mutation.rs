@@ -27,6 +27,8 @@ pub(super) struct Done {
     /// The revision taken, or 0.
     pub revision: u64,
     pub results: Vec<R>,
+    /// About how many bytes the entries among them have.
+    pub bytes: usize,
     /// A state that includes it, and that state's revision.
     pub token: String,
     pub state: u64,

@@ -9,7 +9,7 @@ use tonic_types::pb;
 
 use super::encode;
 use crate::{
-    coordinator::Error,
+    coordinator::{Error, Scarce},
     domain::{Invalid, entry::Version},
     wire::v1,
 };
@@ -143,6 +143,9 @@ fn explained(error: Error) -> Explained {
         Error::Overloaded { retry_after } => {
             Explained::new(C::ResourceExhausted, "OVERLOADED", message).retry(retry_after)
         }
+        Error::Exhausted { what, max, retry_after } => {
+            Explained::new(C::ResourceExhausted, exhausted(what), message).with("max", max).retry(retry_after)
+        }
         Error::DeadlineExceeded => Explained::new(C::DeadlineExceeded, "DEADLINE_EXCEEDED", message),
         Error::SlowConsumer => Explained::new(C::ResourceExhausted, "SLOW_CONSUMER", message),
         Error::Draining => Explained::new(C::Unavailable, "DRAINING", message).retry(RETRY_SOON),
@@ -155,6 +158,16 @@ fn explained(error: Error) -> Explained {
             "whether the request was done is unknown; repeat it to find out, with the same request_id if it has one",
         ),
         Error::Corrupt => Explained::new(C::DataLoss, "CORRUPT", message),
+    }
+}
+
+fn exhausted(what: Scarce) -> &'static str {
+    match what {
+        Scarce::Connections => "CONNECTIONS_EXHAUSTED",
+        Scarce::BytesInFlight => "BYTES_EXHAUSTED",
+        Scarce::BytesOfConnection => "CONNECTION_BYTES_EXHAUSTED",
+        Scarce::Streams => "STREAMS_EXHAUSTED",
+        Scarce::Reads => "READS_EXHAUSTED",
     }
 }
 
@@ -188,6 +201,10 @@ mod tests {
     };
     use tonic_types::StatusExt as _;
 
+    fn scarce(what: Scarce) -> Error {
+        Error::Exhausted { what, max: 3, retry_after: Duration::from_secs(1) }
+    }
+
     /// One of each variant; the exhaustive match above and this list are the published table.
     fn table() -> Vec<(Error, Code, &'static str)> {
         let path = EntryPath { namespace: Namespace::trusted("shared/x"), key: Key::trusted("k") };
@@ -208,6 +225,11 @@ mod tests {
             (Error::FutureRevision { newest: Revision(7) }, Code::OutOfRange, "FUTURE_REVISION"),
             (Error::IncarnationChanged, Code::FailedPrecondition, "INCARNATION_CHANGED"),
             (Error::Overloaded { retry_after: second }, Code::ResourceExhausted, "OVERLOADED"),
+            (scarce(Scarce::Connections), Code::ResourceExhausted, "CONNECTIONS_EXHAUSTED"),
+            (scarce(Scarce::BytesInFlight), Code::ResourceExhausted, "BYTES_EXHAUSTED"),
+            (scarce(Scarce::BytesOfConnection), Code::ResourceExhausted, "CONNECTION_BYTES_EXHAUSTED"),
+            (scarce(Scarce::Streams), Code::ResourceExhausted, "STREAMS_EXHAUSTED"),
+            (scarce(Scarce::Reads), Code::ResourceExhausted, "READS_EXHAUSTED"),
             (Error::DeadlineExceeded, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             (Error::SlowConsumer, Code::ResourceExhausted, "SLOW_CONSUMER"),
             (Error::Draining, Code::Unavailable, "DRAINING"),
@@ -244,5 +266,8 @@ mod tests {
         for error in [Error::Draining, Error::Unavailable, Error::StoreFull, Error::StoreReadOnly] {
             assert!(of(error).get_details_retry_info().unwrap().retry_delay.is_some());
         }
+        let status = of(scarce(Scarce::Streams));
+        assert_eq!(status.get_details_error_info().unwrap().metadata["max"], "3");
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
     }
 }

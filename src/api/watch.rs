@@ -41,6 +41,7 @@ impl WatchService for Service {
             before: call.message.include_before,
             keys_only: call.message.keys_only,
             bookmark_interval,
+            deadline: call.patience,
             arguments,
         };
         let stream = call.read(self.coordinator.watch(&call.caller, &swarm, query)).await?;

@@ -117,7 +117,10 @@ impl WriteStream {
         }
         let message = ready!(self.requests.poll_next_unpin(context));
         Poll::Ready(message.map(|message| match message {
-            Ok(message) => Ok(self.parse(message)),
+            Ok(message) => {
+                self.call.received();
+                Ok(self.parse(message))
+            }
             Err(status) => Err(boundary::explained_status(status)),
         }))
     }
@@ -155,7 +158,7 @@ impl WriteStream {
                 self.push(bytes, Box::pin(outcome(self.service.clone(), write, writing)));
             }
             // Backpressure: the stream is not read on until there is room.
-            Err(Error::Overloaded { .. }) if Instant::now() < *deadline => {
+            Err(Error::Overloaded { .. } | Error::Exhausted { .. }) if Instant::now() < *deadline => {
                 self.parked = Some((write, Box::pin(sleep(FULL_LANE_PAUSE))));
             }
             Err(error) => self.push(0, Box::pin(std::future::ready(refused(of(error))))),

@@ -17,6 +17,9 @@ pub struct Lanes {
     pub batch_requests_max: usize,
     /// At most so much goes into one commit. A request that alone is larger has a commit of its own.
     pub batch_bytes_max: usize,
+    /// At most so much is loaded for one commit, counting 256 KiB for every content that a request has to see. A
+    /// transaction that alone needs more, 48 MiB at most, has a commit of its own.
+    pub batch_load_bytes_max: usize,
     /// At most so many requests wait in one lane; beyond that they are refused with RESOURCE_EXHAUSTED.
     pub queue_requests_max: usize,
     /// At most so much waits in one lane. Not less than limits.request_bytes_max.
@@ -34,6 +37,7 @@ impl Default for Lanes {
         Self {
             batch_requests_max: 1024,
             batch_bytes_max: 8 << 20,
+            batch_load_bytes_max: 64 << 20,
             queue_requests_max: 10_000,
             queue_bytes_max: 64 << 20,
             stream_requests_max: 1024,
@@ -48,6 +52,7 @@ impl Section for Lanes {
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
         ("batch_requests_max", Allowed::Integer(1, 65_536)),
         ("batch_bytes_max", Allowed::Integer(1024, 256 << 20)),
+        ("batch_load_bytes_max", Allowed::Integer(1024, 1 << 30)),
         ("queue_requests_max", Allowed::Integer(1, 1_000_000)),
         ("queue_bytes_max", Allowed::Integer(1024, 1 << 30)),
         ("stream_requests_max", Allowed::Integer(1, 65_536)),

@@ -28,6 +28,9 @@ pub struct Server {
     pub default_swarm: Option<String>,
     /// How long a shutdown waits for calls and streams to end before it drops them.
     pub drain_timeout_ms: u64,
+    /// Over how long a shutdown spreads the ends of the open streams, so that not all clients come back at the same
+    /// moment. At most half of drain_timeout_ms is used.
+    pub drain_spread_ms: u64,
     /// The deadline of a unary call that brings none.
     pub request_timeout_ms: u64,
 }
@@ -40,6 +43,7 @@ impl Default for Server {
             insecure: false,
             default_swarm: Some("default".to_owned()),
             drain_timeout_ms: 10_000,
+            drain_spread_ms: 2000,
             request_timeout_ms: 10_000,
         }
     }
@@ -59,6 +63,7 @@ impl Section for Server {
         // The application turns it into a swarm's name, whose rule is the domain's.
         ("default_swarm", Allowed::Text("the name of a swarm, 1 to 63 of a-z 0-9 - _, or empty", |_| true)),
         ("drain_timeout_ms", Allowed::Integer(0, 3_600_000)),
+        ("drain_spread_ms", Allowed::Integer(0, 3_600_000)),
         ("request_timeout_ms", Allowed::Integer(1, 3_600_000)),
     ];
 }

@@ -15,6 +15,7 @@ use super::{
     retention::Retention,
     server::Server,
     store::Store,
+    transport::Transport,
     watch::Watch,
 };
 
@@ -62,6 +63,7 @@ pub(super) struct Setting {
 pub(super) fn catalog() -> Vec<SectionEntry> {
     vec![
         entry::<Server>(),
+        entry::<Transport>(),
         entry::<Store>(),
         entry::<Lanes>(),
         entry::<Watch>(),
@@ -211,6 +213,7 @@ mod tests {
     #[test]
     fn every_field_says_what_it_takes() {
         rows_match_fields::<Server>();
+        rows_match_fields::<Transport>();
         rows_match_fields::<Store>();
         rows_match_fields::<Lanes>();
         rows_match_fields::<Watch>();

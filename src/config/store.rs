@@ -15,11 +15,14 @@ pub struct Store {
     pub path: PathBuf,
     /// How many connections read at the same time. There is always one more, which writes.
     pub read_connections: u32,
+    /// How many reads of callers may run or wait at the same time; further ones are refused with RESOURCE_EXHAUSTED. An
+    /// answer has at most 4 MiB.
+    pub reads_max: usize,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: PathBuf::from("swarmem.db"), read_connections: 4 }
+        Self { path: PathBuf::from("swarmem.db"), read_connections: 4, reads_max: 1024 }
     }
 }
 
@@ -28,5 +31,6 @@ impl Section for Store {
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
         ("path", Allowed::Text("a path", |text| !text.is_empty())),
         ("read_connections", Allowed::Integer(1, 64)),
+        ("reads_max", Allowed::Integer(1, 1_000_000)),
     ];
 }

@@ -9,6 +9,9 @@ use super::setting::{Allowed, Section};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Documented, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct Watch {
+    /// Watch streams open at once, over all connections and swarms. Further ones are refused with RESOURCE_EXHAUSTED. An
+    /// idle one takes some 10 KiB.
+    pub streams_max: usize,
     /// At most so many recent events of a swarm are held in memory; a stream behind them reads from the store.
     pub ring_events_max: usize,
     /// At most so much of a swarm's recent events is held in memory.
@@ -29,6 +32,7 @@ pub struct Watch {
 impl Default for Watch {
     fn default() -> Self {
         Self {
+            streams_max: 16_384,
             ring_events_max: 4096,
             ring_bytes_max: 8 << 20,
             response_bytes_max: 1 << 20,
@@ -43,6 +47,7 @@ impl Default for Watch {
 impl Section for Watch {
     const NAME: &'static str = "watch";
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
+        ("streams_max", Allowed::Integer(1, 1_000_000)),
         ("ring_events_max", Allowed::Integer(1, 1 << 20)),
         ("ring_bytes_max", Allowed::Integer(1024, 1 << 30)),
         // gRPC clients refuse messages over 4 MiB unless they are told otherwise.

@@ -81,6 +81,16 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// As much of something is in use as may be; nothing was done.
+    #[error("{what}: the {max} that may be used at once are in use")]
+    Exhausted {
+        /// Of what.
+        what: Scarce,
+        /// How much there is of it.
+        max: usize,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The time given was not enough; nothing was done.
     #[error("the deadline passed; nothing was done")]
     DeadlineExceeded,
@@ -111,6 +121,33 @@ impl Error {
     /// Whether the store may answer the same call when it is asked again.
     pub(super) fn is_store_trouble(&self) -> bool {
         matches!(self, Self::Unavailable | Self::StoreFull | Self::StoreReadOnly)
+    }
+}
+
+/// What there is only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scarce {
+    /// Connections to this process.
+    Connections,
+    /// Bytes of requests and answers that this process holds.
+    BytesInFlight,
+    /// Bytes of requests and answers that this process holds for one connection.
+    BytesOfConnection,
+    /// Open watch streams.
+    Streams,
+    /// Reads that run or wait for the store.
+    Reads,
+}
+
+impl std::fmt::Display for Scarce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connections => "connections",
+            Self::BytesInFlight => "bytes in flight",
+            Self::BytesOfConnection => "bytes in flight on this connection",
+            Self::Streams => "watch streams",
+            Self::Reads => "reads under way",
+        })
     }
 }
 

@@ -128,8 +128,10 @@ pub(super) fn submit(
     deadline: Instant,
     caller: &Principal,
 ) -> Result<Writing, Error> {
+    // Held until the request is answered or withdrawn and nobody waits for it any more.
+    let permit = shared.in_flight.take(request.weight() + request.load_bytes_max())?;
     let (reply, answer) = oneshot::channel();
-    let ticket = Arc::new(Ticket::default());
+    let ticket = Arc::new(Ticket::new(permit));
     enqueue(shared, swarm, Pending { request, deadline, ticket: Arc::clone(&ticket), reply })?;
     Ok(Writing { answer, ticket, caller: caller.clone() })
 }

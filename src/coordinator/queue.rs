@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{error::Error, lane::Written};
+use super::{budget::Permit, error::Error, lane::Written};
 use crate::domain::{namespace::AgentId, request::Request};
 
 /// How much may wait, and how much is committed together.
@@ -21,29 +21,39 @@ pub struct LaneLimits {
     pub batch_requests_max: usize,
     /// Bytes of one commit, about.
     pub batch_bytes_max: usize,
+    /// Bytes that are loaded for one commit, at most.
+    pub batch_load_bytes_max: usize,
     /// Requests that wait. One agent may take half.
     pub queue_requests_max: usize,
     /// Bytes that wait. One agent may take half.
     pub queue_bytes_max: usize,
 }
 
-/// Whether a request can still be withdrawn.
-#[derive(Debug, Default)]
-pub(super) struct Ticket(AtomicU8);
+/// Whether a request can still be withdrawn. Both who waits and what waits have it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    state: AtomicU8,
+    /// What the request takes of the bytes in flight.
+    _permit: Permit,
+}
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
 const WITHDRAWN: u8 = 2;
 
 impl Ticket {
+    pub fn new(permit: Permit) -> Self {
+        Self { state: AtomicU8::new(WAITING), _permit: permit }
+    }
+
     /// The lane begins with the request; false if it was withdrawn.
     fn take(&self) -> bool {
-        self.0.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// The caller gives up; false if the lane has begun.
     pub fn withdraw(&self) -> bool {
-        self.0.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -132,11 +142,14 @@ impl Queue {
     /// deadline, is dropped.
     pub fn take(&mut self, now: Instant) -> Vec<Pending> {
         let mut batch = Vec::new();
-        let mut load = Load::default();
+        let (mut load, mut loads) = (Load::default(), 0);
         while let Some(agent) = self.turn.pop_front() {
             let Some(waiting) = self.agents.get_mut(&agent) else { continue };
-            let Some(bytes) = waiting.requests.front().map(|p| p.request.weight()) else { continue };
-            if !load.fits(bytes, self.limits.batch_requests_max, self.limits.batch_bytes_max) {
+            let Some(request) = waiting.requests.front().map(|p| &p.request) else { continue };
+            let (bytes, needs) = (request.weight(), request.load_bytes_max());
+            let fits = load.fits(bytes, self.limits.batch_requests_max, self.limits.batch_bytes_max)
+                && (load.requests == 0 || loads + needs <= self.limits.batch_load_bytes_max);
+            if !fits {
                 self.turn.push_front(agent);
                 break;
             }
@@ -157,6 +170,7 @@ impl Queue {
                 continue;
             }
             load.add(bytes);
+            loads += needs;
             batch.push(pending);
         }
         batch
@@ -166,26 +180,38 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coordinator::{Budget, Scarce};
     use crate::domain::{
         limits::Limits,
         namespace::{EntryPath, Key, Namespace},
-        request::Operation,
+        request::{Condition, Operation},
     };
 
     const LIMITS: LaneLimits = LaneLimits {
         batch_requests_max: 4,
         batch_bytes_max: 1 << 20,
+        batch_load_bytes_max: 1 << 20,
         queue_requests_max: 8,
         queue_bytes_max: 1 << 20,
     };
 
     fn pending(agent: &str, key: &str) -> (Pending, oneshot::Receiver<Result<Written, Error>>) {
         let path = EntryPath { namespace: Namespace::trusted("shared/x"), key: Key::trusted(key) };
-        let operations = vec![Operation::Get { path }];
+        request(agent, vec![Operation::Delete { path, condition: Condition::Always }])
+    }
+
+    fn request(
+        agent: &str,
+        operations: Vec<Operation>,
+    ) -> (Pending, oneshot::Receiver<Result<Written, Error>>) {
         let request = Request::write(AgentId::trusted(agent), None, operations, &Limits::default()).unwrap();
         let (reply, receiver) = oneshot::channel();
         let deadline = Instant::now() + std::time::Duration::from_secs(1);
-        (Pending { request: Arc::new(request), deadline, ticket: Arc::default(), reply }, receiver)
+        let permit = Budget::new(Scarce::BytesInFlight, 1).take(1).unwrap();
+        (
+            Pending { request: Arc::new(request), deadline, ticket: Arc::new(Ticket::new(permit)), reply },
+            receiver,
+        )
     }
 
     fn authors(batch: &[Pending]) -> Vec<&str> {
@@ -204,6 +230,25 @@ mod tests {
         assert_eq!(authors(&queue.take(Instant::now())), ["a", "b", "c", "a"]);
         assert_eq!(authors(&queue.take(Instant::now())), ["a"]);
         assert!(queue.is_empty());
+    }
+
+    /// Each content that has to be seen counts for 256 KiB, whatever it has.
+    #[tokio::test]
+    async fn a_commit_loads_only_so_much() {
+        let mut queue = Queue::new(LaneLimits { queue_requests_max: 16, ..LIMITS });
+        let mut receivers = Vec::new();
+        let path = |n: usize| EntryPath {
+            namespace: Namespace::trusted("shared/x"),
+            key: Key::trusted(&n.to_string()),
+        };
+        for gets in [2, 2, 1, 64, 1] {
+            let gets = (0..gets).map(|n| Operation::Get { path: path(n) }).collect();
+            let (p, r) = request("a", gets);
+            assert!(queue.push(p).is_ok());
+            receivers.push(r);
+        }
+        let batches: Vec<_> = (0..5).map(|_| queue.take(Instant::now()).len()).collect();
+        assert_eq!(batches, [2, 1, 1, 1, 0], "the one that alone is too much goes alone");
     }
 
     #[tokio::test]

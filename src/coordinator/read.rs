@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 pub use listing::{ListQuery, Listing, NamespaceQuery, Namespaces, View};
 
-use super::{Coordinator, Error, Shared, detached};
+use super::{Coordinator, Error, Shared, admitted, detached};
 use crate::{
     domain::{
         Invalid,
@@ -95,7 +95,7 @@ impl Coordinator {
         consistency: Consistency,
     ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
         let (shared, swarm, scope) = (Arc::clone(&self.shared), swarm.clone(), caller.readable());
-        detached(&self.shared, async move {
+        admitted(&self.shared, async move {
             let snapshot = begin(&shared, &swarm, &consistency).await?;
             let mut position = None;
             let (mut value, mut bytes) = (Vec::with_capacity(paths.len()), 0);
@@ -144,7 +144,7 @@ impl Coordinator {
             return Err(Error::EntryNotFound);
         }
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        detached(&self.shared, async move {
+        admitted(&self.shared, async move {
             let before = match &page_token {
                 Some(token) => {
                     Some(open_page(&shared, &swarm, Purpose::History, token, arguments).await?.mark.revision)
@@ -175,6 +175,7 @@ impl Coordinator {
             return Ok(effects);
         }
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
+        // Part of a write that is done, so it is not refused.
         detached(&self.shared, async move {
             let mut recalled = Vec::with_capacity(effects.len());
             for effect in effects {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Coordinator, Error, detached};
+use super::{Coordinator, Error, admitted};
 use crate::domain::{
     access::Principal,
     swarm::{Retention, Swarm, SwarmId},
@@ -40,7 +40,7 @@ impl Coordinator {
     /// [`Error::SwarmNotFound`].
     pub async fn swarm(&self, id: &SwarmId) -> Result<Swarm, Error> {
         let (store, id) = (Arc::clone(&self.shared.store), id.clone());
-        detached(&self.shared, async move { Ok(store.swarm(&id).await?) }).await
+        admitted(&self.shared, async move { Ok(store.swarm(&id).await?) }).await
     }
 
     /// Swarms by name, behind `after`.
@@ -49,7 +49,7 @@ impl Coordinator {
     /// When the store does not answer.
     pub async fn list_swarms(&self, after: Option<SwarmId>, limit: usize) -> Result<Vec<Swarm>, Error> {
         let store = Arc::clone(&self.shared.store);
-        detached(&self.shared, async move { Ok(store.list_swarms(after.as_ref(), limit).await?) }).await
+        admitted(&self.shared, async move { Ok(store.list_swarms(after.as_ref(), limit).await?) }).await
     }
 
     /// Deletes a swarm with all it holds, and ends its streams.
@@ -61,7 +61,7 @@ impl Coordinator {
         // This feed, and not one of a swarm that is made anew under the name in the meantime.
         let feed = self.shared.feeds.get(id).map(|feed| Arc::clone(&feed));
         let (store, swarm) = (Arc::clone(&self.shared.store), id.clone());
-        detached(&self.shared, async move { Ok(store.delete_swarm(&swarm).await?) }).await?;
+        admitted(&self.shared, async move { Ok(store.delete_swarm(&swarm).await?) }).await?;
         if let Some(feed) = feed {
             feed.end(Error::SwarmDeleted);
         }
@@ -70,6 +70,6 @@ impl Coordinator {
 
     async fn found(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {
         let (store, id) = (Arc::clone(&self.shared.store), id.clone());
-        detached(&self.shared, async move { Ok(store.create_swarm(&id, retention).await?) }).await
+        admitted(&self.shared, async move { Ok(store.create_swarm(&id, retention).await?) }).await
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 
 use self::cursor::{Cursor, Phase};
 use super::{
-    Coordinator, Error, Shared, detached,
+    Coordinator, Error, Permit, Shared, admitted, detached,
     feed::{self, Interest, Stand},
     lifetime::first_revision_since,
     read::verify,
@@ -60,6 +60,8 @@ pub struct WatchQuery {
     pub keys_only: bool,
     /// How often an idle stream gets a bookmark; none: the default.
     pub bookmark_interval: Option<Duration>,
+    /// When the stream ends, if its caller waits no longer than that.
+    pub deadline: Option<Instant>,
     /// What a token of this stream may be used with.
     pub arguments: Arguments,
 }
@@ -107,15 +109,21 @@ pub struct Stream {
     cursor: Cursor,
     /// When the last response was handed over.
     delivered: Instant,
+    deadline: Option<Instant>,
+    /// When it ends because the coordinator shuts down.
+    drained_at: Option<Instant>,
     /// What ends the stream once the bookmark before it is sent.
     last_words: Option<Error>,
+    /// Counts among the open streams.
+    _permit: Permit,
 }
 
 impl Coordinator {
     /// Opens a stream.
     ///
     /// # Errors
-    /// [`Error::Compacted`], [`Error::IncarnationChanged`] and [`Error::FutureRevision`] for a start that is not there.
+    /// [`Error::Compacted`], [`Error::IncarnationChanged`] and [`Error::FutureRevision`] for a start that is not there;
+    /// [`Error::Exhausted`] when too many are open.
     pub async fn watch(
         &self,
         caller: &Principal,
@@ -125,13 +133,14 @@ impl Coordinator {
         if self.shared.lifecycle.soft.is_cancelled() {
             return Err(Error::Draining);
         }
+        let permit = self.shared.streams.take(1)?;
         let (feed, mut cursor) = loop {
             // Interest before the start is read: what is committed from now on is in the ring.
             let feed = feed::attach(&self.shared, swarm);
             let (shared, id, start, arguments) =
                 (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
             let cursor =
-                detached(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
+                admitted(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
             if !feed.follows_another(cursor.incarnation) {
                 break (feed, cursor);
             }
@@ -154,7 +163,10 @@ impl Coordinator {
             bookmark_interval: query.bookmark_interval.unwrap_or(self.shared.settings.bookmark_interval),
             cursor,
             delivered: Instant::now(),
+            deadline: query.deadline,
+            drained_at: None,
             last_words: None,
+            _permit: permit,
         })
     }
 
@@ -254,6 +266,11 @@ impl Stream {
             if std::mem::take(&mut self.cursor.owes_bookmark) {
                 return Ok(self.deliver(Content::Bookmark));
             }
+            // However much there is to send: the caller has said how long it listens.
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.last_words = Some(Error::DeadlineExceeded);
+                return Ok(self.deliver(Content::Bookmark));
+            }
             let store_failed = match self.take_ready(&stand, bookmark_at).await {
                 Ok(Some(content)) => return Ok(self.deliver(content)),
                 Ok(None) => false,
@@ -261,10 +278,11 @@ impl Stream {
                 Err(error) if error.is_store_trouble() => true,
                 Err(error) => return Err(error),
             };
-            if self.shared.lifecycle.soft.is_cancelled() {
+            if self.is_drained() {
                 self.last_words = Some(Error::Draining);
                 return Ok(self.deliver(Content::Bookmark));
             }
+            let ends_at = self.drained_at.into_iter().chain(self.deadline).min();
             tokio::select! {
                 changed = self.stand.changed() => {
                     // The feed's task holds the sender as long as this stream's interest lives.
@@ -272,9 +290,19 @@ impl Stream {
                 }
                 () = sleep_until(bookmark_at) => self.cursor.owes_bookmark = true,
                 () = sleep(self.shared.settings.retry_pause), if store_failed => {}
-                () = self.shared.lifecycle.soft.cancelled() => {}
+                () = sleep_until(ends_at.unwrap_or(bookmark_at)), if ends_at.is_some() => {}
+                () = self.shared.lifecycle.soft.cancelled(), if self.drained_at.is_none() => {}
             }
         }
+    }
+
+    /// Whether the coordinator shuts down and it is this stream's turn to end.
+    fn is_drained(&mut self) -> bool {
+        if !self.shared.lifecycle.soft.is_cancelled() {
+            return false;
+        }
+        let now = Instant::now();
+        *self.drained_at.get_or_insert_with(|| now + self.shared.drain.delay()) <= now
     }
 
     fn deliver(&self, content: Content) -> Delivery {

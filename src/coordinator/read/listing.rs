@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    super::{Coordinator, Error, Shared, detached},
+    super::{Coordinator, Error, Shared, admitted},
     Consistency, Read, Snapshot, bad_page_token, begin, open_page, position_at,
 };
 use crate::{
@@ -99,7 +99,7 @@ impl Coordinator {
         let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
         let query = ListQuery { filter: Filter { prefixes, ..query.filter.clone() }, ..query };
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        detached(&self.shared, async move {
+        admitted(&self.shared, async move {
             let cursor = match &query.page_token {
                 Some(token) => Some(open_page(&shared, &swarm, Purpose::List, token, query.arguments).await?),
                 None => None,
@@ -130,7 +130,7 @@ impl Coordinator {
         let wanted: Vec<Prefix> = query.prefix.iter().cloned().collect();
         let filter = Filter { prefixes: caller.readable().narrow(&wanted), ..Filter::default() };
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        detached(&self.shared, async move {
+        admitted(&self.shared, async move {
             let (snapshot, after) = match &query.page_token {
                 Some(token) => {
                     let position =

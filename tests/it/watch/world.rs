@@ -33,6 +33,8 @@ pub const POLL: Duration = Duration::from_secs(1);
 pub const BOOKMARK: Duration = Duration::from_secs(3600);
 pub const PATIENCE: Duration = Duration::from_secs(300);
 pub const FEED_IDLE: Duration = Duration::from_secs(30);
+pub const STREAMS: usize = 2_000;
+pub const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 pub const RING: usize = 8;
 pub const RESPONSE_BYTES: usize = 1500;
 /// Longer than anything may take but a bookmark.
@@ -45,6 +47,7 @@ fn settings() -> Settings {
         lanes: LaneLimits {
             batch_requests_max: 4,
             batch_bytes_max: 1 << 20,
+            batch_load_bytes_max: 1 << 22,
             queue_requests_max: 1024,
             queue_bytes_max: 1 << 26,
         },
@@ -55,6 +58,10 @@ fn settings() -> Settings {
         response_bytes_max: RESPONSE_BYTES,
         bookmark_interval: BOOKMARK,
         slow_consumer: PATIENCE,
+        in_flight_bytes_max: 1 << 28,
+        streams_max: STREAMS,
+        reads_max: 1 << 10,
+        drain_spread: DRAIN_SPREAD,
         store_timeout: Duration::from_secs(2),
         retry_pause: Duration::from_millis(100),
         retention: Retention { age: Duration::from_secs(3600), revisions: 1_000_000 },
@@ -206,6 +213,7 @@ impl Replica {
             before: false,
             keys_only: false,
             bookmark_interval: None,
+            deadline: None,
             arguments: wanted.arguments(),
         }
     }
