@@ -5,6 +5,7 @@
 //! second costs nothing, and a stream that stalls is found by waiting longer than anything may take.
 
 mod edges;
+mod ending;
 mod failing;
 mod faults;
 mod following;
