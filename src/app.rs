@@ -1,5 +1,7 @@
 //! The composition root: the one place that knows every part, puts them together, and takes them apart again.
 
+pub mod doctor;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},

@@ -2,8 +2,10 @@
 //! how a coordinator is started: `main` runs those commands.
 
 mod bench;
+mod completions;
 mod confirm;
 pub mod demo;
+pub mod doctor;
 mod error;
 mod filter;
 mod output;
@@ -22,7 +24,9 @@ use clap::{Args, Parser, Subcommand};
 use self::output::Output;
 pub use self::{
     bench::BenchCommand,
+    completions::{CompletionsArgs, completions},
     demo::DemoArgs,
+    doctor::DoctorArgs,
     error::{Error, print_error},
     filter::{FilterArgs, KindArg},
     output::Format,
@@ -138,6 +142,10 @@ pub enum Command {
     /// Print configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what would keep a coordinator from running well, beside one that runs or without
+    Doctor(DoctorArgs),
+    /// Print what makes a shell complete commands and options
+    Completions(CompletionsArgs),
 }
 
 /// Reads the process's command line. Help, version and mistakes are printed here.
@@ -185,7 +193,9 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         | Command::Demo(_)
         | Command::Backup(_)
         | Command::Restore(_)
-        | Command::Config(_) => Err(Error::Failed("this command needs more than a client".to_owned())),
+        | Command::Config(_)
+        | Command::Doctor(_)
+        | Command::Completions(_) => Err(Error::Failed("this command needs more than a client".to_owned())),
     }?;
     output.flush()
 }

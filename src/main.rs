@@ -9,7 +9,9 @@ use std::{
 use anyhow::Context as _;
 use swarmem::{
     app::{self, App},
-    cli::{self, BackupArgs, Cli, Command, ConfigCommand, DemoArgs, Format, RestoreArgs, ServeArgs},
+    cli::{
+        self, BackupArgs, Cli, Command, ConfigCommand, DemoArgs, DoctorArgs, Format, RestoreArgs, ServeArgs,
+    },
     config::{self, Config},
     lifecycle::Lifecycle,
 };
@@ -37,6 +39,10 @@ async fn run(cli: Cli) -> u8 {
         Command::Demo(args) => return demo(&args, format).await.unwrap_or_else(|error| fail(&error)),
         Command::Backup(args) => backup(&args).await,
         Command::Restore(args) => restore(&args).await,
+        Command::Doctor(args) => return doctor(&args, format).await,
+        Command::Completions(args) => {
+            String::from_utf8(cli::completions(&args)).context("a script").and_then(|script| say(&script))
+        }
         Command::Config(ConfigCommand::PrintDefault) => say(&config::default_toml()),
         _ => return cli::run(cli).await,
     };
@@ -137,6 +143,12 @@ impl Drop for Place {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }
+}
+
+async fn doctor(args: &DoctorArgs, format: Format) -> u8 {
+    let config = Config::load(args.serve.config.as_deref(), environment(), &args.serve.overrides());
+    let findings = app::doctor::examine(config, args.deep).await;
+    cli::doctor::tell(&findings, format).unwrap_or_else(|error| cli::print_error(&error))
 }
 
 async fn backup(args: &BackupArgs) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 /// Done.
 pub(super) const OK: u8 = 0;
 /// Failed for a reason without a code of its own.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 /// The command line is wrong.
 pub(super) const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;

@@ -8,6 +8,7 @@ mod bulk;
 mod commit;
 mod connections;
 mod identity;
+mod inspect;
 mod load;
 mod lock;
 mod log_renewal;
@@ -30,6 +31,7 @@ use async_trait::async_trait;
 
 pub use self::{
     backup::{BackupError, backup, restore},
+    inspect::{Inspection, inspect},
     open::OpenError,
 };
 use self::{connections::Connections, identity::Identity, lock::Lock};

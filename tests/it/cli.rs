@@ -2,6 +2,7 @@
 
 mod copies;
 mod demo;
+mod doctor;
 mod entries;
 mod failing;
 mod serving;

@@ -9,11 +9,14 @@ use h2::{
 };
 use prost::Message;
 use swarmem::wire::v1;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 use tonic::{Code, Status, codegen::http::Request};
 use tonic_types::StatusExt as _;
 
-use crate::rpc::harness::{SWARM, refusal};
+use crate::{
+    process::PATIENCE,
+    rpc::harness::{SWARM, refusal},
+};
 
 /// A connection.
 pub struct Peer {
@@ -115,8 +118,12 @@ pub fn frame(message: &impl Message) -> Bytes {
 }
 
 impl Call {
-    /// The next message; or the status, which is the end.
+    /// The next message; or the status, which is the end. One of them comes.
     pub async fn next(&mut self) -> Result<Bytes, Status> {
+        timeout(PATIENCE, self.receive()).await.expect("an answer comes")
+    }
+
+    async fn receive(&mut self) -> Result<Bytes, Status> {
         if let Some(answer) = self.answer.take() {
             let answer = answer.await.map_err(reset)?;
             if let Some(status) = Status::from_header_map(answer.headers()) {

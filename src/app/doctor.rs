@@ -1,0 +1,224 @@
+//! `swarmem doctor`: looks at everything that a coordinator needs, before one is started or beside one that runs. Starts
+//! nothing, locks nothing, and says for each check what it saw and what to do.
+
+mod disk;
+mod holders;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use self::holders::Holder;
+use crate::{
+    cli::doctor::Finding,
+    config::{self, Config},
+    domain::time::{Clock as _, SystemClock, Timestamp},
+    store::sqlite::{self, Inspection, OpenError},
+};
+
+/// 2026-11-01: no clock that is right shows less, since this program was written later.
+const WRITTEN_US: i64 = 1_793_491_200 * SECOND_US;
+/// Files that are open beside the connections: the database with its readers, logs, the listeners.
+const OTHER_FILES: usize = 128;
+const SECOND_US: i64 = 1_000_000;
+
+/// Looks at everything. `deep` reads the whole database.
+pub async fn examine(config: Result<Config, config::Error>, deep: bool) -> Vec<Finding> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            let mend = "`swarmem config print-default` lists every setting with what it takes";
+            return vec![Finding::failure("config", error.to_string(), mend)];
+        }
+    };
+    let path = &config.store.path;
+    let server = holders::of_lock(&beside(path, ".lock"));
+    let mut findings = vec![Finding::ok("config", "every setting is known, and allowed")];
+    findings.extend(config.server.listen.map(|address| listen(address, server.as_ref())));
+    findings.extend(config.server.unix_socket.as_deref().map(|path| unix_socket(path, server.as_ref())));
+    findings.extend(disk::check(path));
+    let inspection = sqlite::inspect(path, deep).await;
+    findings.extend(database(path, &inspection, server.as_ref(), deep));
+    findings.push(clock(SystemClock.now(), inspection.ok().and_then(|seen| seen.newest)));
+    findings.push(open_files(
+        &std::fs::read_to_string("/proc/self/limits").unwrap_or_default(),
+        config.transport.connections_max,
+    ));
+    findings
+}
+
+/// The path with something behind it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn listen(address: SocketAddr, server: Option<&Holder>) -> Finding {
+    const CHECK: &str = "listen";
+    let mend = "choose another address with --listen or server.listen";
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok(CHECK, format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match (holders::of_port(address), server) {
+            (Some(holder), Some(server)) if holder == *server => {
+                Finding::ok(CHECK, format!("{address} is held by {holder}, which serves this database"))
+            }
+            (holder, _) => {
+                let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                Finding::failure(
+                    CHECK,
+                    format!("{address} is held by {holder}"),
+                    format!("stop it, or {mend}"),
+                )
+            }
+        },
+        Err(error) => Finding::failure(CHECK, format!("{address}: {error}"), mend),
+    }
+}
+
+fn unix_socket(path: &Path, server: Option<&Holder>) -> Finding {
+    const CHECK: &str = "unix_socket";
+    let shown = path.display();
+    let folder = disk::folder_of(path);
+    if !folder.is_dir() {
+        let figure = format!("{} is no folder", folder.display());
+        return Finding::failure(
+            CHECK,
+            figure,
+            "make the folder, or choose another path with server.unix_socket",
+        );
+    }
+    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return match server {
+            Some(server) => {
+                Finding::ok(CHECK, format!("{shown} is served; the database is held by {server}"))
+            }
+            None => Finding::failure(
+                CHECK,
+                format!("{shown} is served by another process"),
+                "stop it, or choose another path with server.unix_socket",
+            ),
+        };
+    }
+    Finding::ok(CHECK, format!("{shown} is free"))
+}
+
+fn database(
+    path: &Path,
+    inspection: &Result<Inspection, OpenError>,
+    server: Option<&Holder>,
+    deep: bool,
+) -> Vec<Finding> {
+    const CHECK: &str = "database";
+    let shown = path.display();
+    let held = server.map_or_else(String::new, |server| format!(", held by {server}"));
+    let seen = match inspection {
+        Ok(seen) => seen,
+        Err(OpenError::Missing { .. }) => {
+            return vec![Finding::ok(CHECK, format!("{shown} is made at the first start"))];
+        }
+        Err(error @ OpenError::Newer { .. }) => {
+            return vec![Finding::failure(CHECK, error.to_string(), "start a newer program")];
+        }
+        Err(error @ (OpenError::NotADatabase { .. } | OpenError::NotSwarmem { .. })) => {
+            let mend = "choose another file with --store or store.path";
+            return vec![Finding::failure(CHECK, error.to_string(), mend)];
+        }
+        Err(error) => {
+            let mend = "let the user that runs swarmem read and write it; if it is damaged, `swarmem restore` a backup";
+            return vec![Finding::failure(CHECK, format!("{error}{held}"), mend)];
+        }
+    };
+    let version = match seen.schema_version {
+        None => "empty".to_owned(),
+        Some(found) if found < seen.known_version => {
+            format!("schema version {found}, brought to {} at the next start", seen.known_version)
+        }
+        Some(found) => format!("schema version {found}, the newest"),
+    };
+    let mut findings = vec![Finding::ok(CHECK, format!("{shown}: {version}{held}"))];
+    if deep {
+        findings.push(match &seen.damage[..] {
+            [] => Finding::ok("integrity", "the whole database is intact"),
+            damage => Finding::failure(
+                "integrity",
+                damage.join("; "),
+                "stop the coordinator, keep a copy of the file, and `swarmem restore` the newest backup",
+            ),
+        });
+    }
+    findings
+}
+
+/// Swarm time never runs back, so a head from the future holds its swarm's time still until the clock is there.
+fn clock(now: Timestamp, newest: Option<(String, Timestamp)>) -> Finding {
+    const CHECK: &str = "clock";
+    let seconds = now.as_micros() / SECOND_US;
+    let mend = "set the clock, and keep it set by NTP";
+    if now.as_micros() < WRITTEN_US {
+        let figure = format!("{seconds} s since 1970: before this program was written");
+        return Finding::failure(CHECK, figure, mend);
+    }
+    match newest {
+        Some((swarm, time)) if time.as_micros() > now.as_micros() + SECOND_US => {
+            let ahead = (time.as_micros() - now.as_micros()) / SECOND_US;
+            let figure = format!(
+                "swarm {swarm} was last written {ahead} s from now; its time stands still until then"
+            );
+            Finding::warning(CHECK, figure, mend)
+        }
+        _ => Finding::ok(CHECK, format!("{seconds} s since 1970, behind no swarm")),
+    }
+}
+
+fn open_files(limits: &str, connections_max: usize) -> Finding {
+    const CHECK: &str = "open_files";
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = soft.and_then(|rest| rest.split_whitespace().next());
+    let needed = connections_max + OTHER_FILES;
+    match soft.map(str::parse::<usize>) {
+        Some(Ok(soft)) if soft < needed => Finding::warning(
+            CHECK,
+            format!(
+                "{soft} may be open, {needed} are needed for transport.connections_max = {connections_max}"
+            ),
+            format!(
+                "raise it (ulimit -n {needed}, LimitNOFILE={needed}), or lower transport.connections_max"
+            ),
+        ),
+        Some(_) => Finding::ok(CHECK, format!("{} may be open", soft.unwrap_or_default())),
+        None => Finding::ok(CHECK, "unknown how many may be open"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Verdict;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_seen() {
+        let now = Timestamp::from_micros(WRITTEN_US + 1000 * SECOND_US);
+        let swarm = |time| Some(("s".to_owned(), time));
+        for (clock_shows, newest, verdict) in [
+            (now, None, Verdict::Ok),
+            (now, swarm(now), Verdict::Ok),
+            (now, swarm(now.plus(std::time::Duration::from_secs(2))), Verdict::Warning),
+            (Timestamp::from_micros(0), None, Verdict::Failure),
+        ] {
+            assert_eq!(clock(clock_shows, newest).status, verdict);
+        }
+    }
+
+    #[test]
+    fn too_few_files_are_seen() {
+        let limits =
+            "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024      4096     files\n";
+        assert_eq!(open_files(limits, 896).status, Verdict::Ok);
+        assert_eq!(open_files(limits, 897).status, Verdict::Warning);
+        assert_eq!(open_files(&limits.replace("1024", "unlimited"), 1_000_000).status, Verdict::Ok);
+        assert_eq!(open_files("", 1).status, Verdict::Ok);
+    }
+}
