@@ -220,7 +220,7 @@ async fn a_log_that_a_killed_coordinator_left_is_told_and_kept() {
 fn shells_learn_every_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = printed(&swarmem().args(["completions", shell]).output().unwrap());
-        for word in ["doctor", "completions", "--deep", "unix-socket"] {
+        for word in ["doctor", "completions", "deep", "unix-socket"] {
             assert!(script.contains(word), "{word} is missing for {shell}");
         }
     }
