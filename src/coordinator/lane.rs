@@ -1,5 +1,6 @@
 //! A swarm's lane: one task that commits what is waiting, batch after batch. While one commit is in flight the next
-//! batch gathers, so there is no timer. Knows the store's contract, no backend.
+//! batch gathers; only behind a slow commit the lane waits a little for those it has just answered (ADR 11). Knows the
+//! store's contract, no backend.
 
 use std::{
     pin::Pin,
@@ -31,6 +32,12 @@ use crate::{
 
 /// How long to wait before a full lane is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Behind a commit the lane waits at most for this part of the time that the commit took,
+const GATHER_SHARE: u32 = 4;
+/// not at all if that is less than the timer can tell,
+const GATHER_MIN: Duration = Duration::from_millis(1);
+/// and never longer than this.
+const GATHER_MAX: Duration = Duration::from_millis(5);
 /// First and last pause between questions about an unknown outcome.
 const RESOLVE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -52,15 +59,20 @@ pub(super) struct Lane {
     arrived: Notify,
 }
 
+/// While the task is at work, nothing has to wake it: it looks at the queue before it sleeps.
+const BUSY: usize = usize::MAX;
+
 struct State {
     queue: Queue,
+    /// How many requests must wait before the task is woken: it sleeps through the others.
+    wanted: usize,
     /// The task is gone; requests need a new lane.
     closed: bool,
 }
 
 impl Lane {
     fn new(swarm: SwarmId, limits: LaneLimits) -> Self {
-        let state = Mutex::new(State { queue: Queue::new(limits), closed: false });
+        let state = Mutex::new(State { queue: Queue::new(limits), wanted: BUSY, closed: false });
         Self { swarm, state, arrived: Notify::new() }
     }
 
@@ -68,6 +80,17 @@ impl Lane {
     fn refuse_waiting(&self) {
         let waiting = self.state().queue.clear();
         waiting.into_iter().for_each(|p| drop(p.reply.send(Err(Error::Unavailable))));
+    }
+
+    /// Asks to be woken once so many requests wait; false if they do already.
+    fn wants(&self, requests: impl FnOnce(usize) -> usize) -> bool {
+        let mut state = self.state();
+        let waiting = state.queue.len();
+        let wanted = requests(waiting);
+        if waiting < wanted {
+            state.wanted = wanted;
+        }
+        waiting < wanted
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,8 +174,11 @@ fn enqueue(shared: &Arc<Shared>, swarm: &SwarmId, pending: Pending) -> Result<()
         if state.queue.push(pending).is_err() {
             return Err(Error::Overloaded { retry_after: RETRY_AFTER });
         }
+        let wakes = state.queue.len() >= state.wanted;
         drop(state);
-        lane.arrived.notify_one();
+        if wakes {
+            lane.arrived.notify_one();
+        }
         return Ok(());
     }
 }
@@ -196,11 +222,27 @@ async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
     loop {
         let batch = lane.state().queue.take(Instant::now());
         if !batch.is_empty() {
+            let (answered, begun) = (batch.len(), Instant::now());
             commit(&shared, &lane, batch).await;
+            gather(&shared, &lane, answered, begun.elapsed()).await;
         } else if wait(&shared, &lane).await == Next::End {
             return;
         }
     }
+}
+
+/// Behind a commit that took long, waits a little for those who were just answered, so that they share the next commit
+/// with those who came meanwhile. Without it clients that write one after the other fall into two groups that
+/// take turns, each waiting for the other's sync.
+async fn gather(shared: &Shared, lane: &Lane, answered: usize, took: Duration) {
+    let patience = (took / GATHER_SHARE).min(GATHER_MAX);
+    let most = shared.settings.lanes.batch_requests_max;
+    if patience < GATHER_MIN || !lane.wants(|waiting| (waiting + answered).min(most)) {
+        return;
+    }
+    // Over in vain when they do not come back.
+    let _ = timeout(patience, lane.arrived.notified()).await;
+    lane.state().wanted = BUSY;
 }
 
 #[derive(PartialEq, Eq)]
@@ -211,16 +253,21 @@ enum Next {
 
 /// Waits for requests; ends the lane when none came for long, or when the coordinator shuts down.
 async fn wait(shared: &Shared, lane: &Lane) -> Next {
+    if !lane.wants(|_| 1) {
+        return Next::GoOn;
+    }
     tokio::select! {
         biased;
         waited = timeout(shared.settings.lane_idle, lane.arrived.notified()) => {
             if waited.is_ok() {
+                lane.state().wanted = BUSY;
                 return Next::GoOn;
             }
         }
         () = shared.lifecycle.soft.cancelled() => {}
     }
     let mut state = lane.state();
+    state.wanted = BUSY;
     state.closed = state.queue.is_empty();
     if state.closed { Next::End } else { Next::GoOn }
 }

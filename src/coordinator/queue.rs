@@ -110,6 +110,10 @@ impl Queue {
         self.total.requests == 0
     }
 
+    pub fn len(&self) -> usize {
+        self.total.requests
+    }
+
     /// Adds a request, or gives it back when there is no room.
     pub fn push(&mut self, pending: Pending) -> Result<(), Pending> {
         let bytes = pending.request.weight();

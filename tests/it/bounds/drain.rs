@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 10;
 const STREAMS: usize = 100;
 
 async fn watch_until_told(client: &Client) -> tokio::task::JoinHandle<()> {
-    let mut watch = client.watch(v1::WatchRequest::default()).await.unwrap();
+    let mut watch = client.watch_once(v1::WatchRequest::default()).await.unwrap();
     assert_eq!(watch.next().await.unwrap().unwrap().r#type(), WatchResponseType::Bookmark);
     tokio::spawn(async move {
         let bookmark = timeout(PATIENCE, watch.next()).await.expect("it ends").unwrap().unwrap();

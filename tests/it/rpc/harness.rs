@@ -71,10 +71,6 @@ impl Server {
         self.channel.clone()
     }
 
-    pub fn address(&self) -> &str {
-        self.uri.strip_prefix("http://").unwrap()
-    }
-
     pub async fn client(&self, agent: &str, role: Role) -> Client {
         // What is tested is what the coordinator says, at the first time of asking.
         let options = Options { retry: None, ..Options::new(SWARM, agent, role) };
