@@ -9,6 +9,7 @@ mod ending;
 mod failing;
 mod faults;
 mod following;
+mod gathering;
 mod history;
 mod pacing;
 mod resuming;

@@ -1,8 +1,11 @@
 //! A store and a bus that misbehave on request. They know nothing of coordinators.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -39,6 +42,10 @@ pub struct Faulty {
     pub yields: AtomicU64,
     /// How often heads were asked for.
     pub polls: AtomicUsize,
+    /// How long a commit takes, besides.
+    pub commit_takes: Mutex<Duration>,
+    /// How often something was committed.
+    pub commits: AtomicUsize,
     /// How often the log was read.
     pub log_reads: AtomicUsize,
     /// The next commit panics.
@@ -59,6 +66,8 @@ impl Faulty {
             fails_percent: AtomicU64::new(0),
             yields: AtomicU64::new(0),
             polls: AtomicUsize::new(0),
+            commit_takes: Mutex::new(Duration::ZERO),
+            commits: AtomicUsize::new(0),
             log_reads: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             unknown: Mutex::new(None),
@@ -180,6 +189,11 @@ impl Store for Faulty {
     async fn commit(&self, id: &SwarmId, batch: &Batch) -> Result<Applied, CommitError> {
         if self.panics.swap(false, Ordering::SeqCst) {
             panic!("on purpose");
+        }
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let takes = *self.commit_takes.lock().unwrap();
+        if takes > Duration::ZERO {
+            tokio::time::sleep(takes).await;
         }
         let unknown = self.unknown.lock().unwrap().take();
         match unknown {
