@@ -17,7 +17,7 @@ pub mod put;
 pub mod row;
 pub mod watch;
 
-use std::future::Future;
+use std::{future::Future, time::Instant};
 
 /// Something that is done again and again.
 pub trait Operation: Send + 'static {
@@ -28,4 +28,14 @@ pub trait Operation: Send + 'static {
 
     /// Does it once.
     fn run(&mut self) -> impl Future<Output = Result<Self::Output, Self::Error>> + Send;
+
+    /// When what ended last began, if not with the call of [`Operation::run`]: what is pipelined began earlier.
+    fn began(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Waits for what was begun and has not ended, and says how much that was.
+    fn finish(&mut self) -> impl Future<Output = Result<u64, Self::Error>> + Send {
+        async { Ok(0) }
+    }
 }

@@ -111,10 +111,10 @@ async fn work<O: Operation>(mut operation: O, shard: usize, tally: Arc<Tally>) -
         done += 1;
         match tally.phase.load(Ordering::Acquire) {
             MEASURING => {
-                let took = begun.elapsed();
+                let took = operation.began().unwrap_or(begun).elapsed();
                 tally.latencies[shard].lock().unwrap_or_else(PoisonError::into_inner).record(took);
             }
-            OVER => return Ok(done),
+            OVER => return Ok(done + operation.finish().await?),
             _ => {}
         }
     }

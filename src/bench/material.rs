@@ -42,6 +42,12 @@ pub fn key(number: u64) -> String {
     format!("k{number:016x}")
 }
 
+/// How many of `all` go to the place of this index, when they are spread evenly over so many places.
+#[must_use]
+pub fn share(all: usize, places: usize, index: usize) -> usize {
+    (all + places - 1 - index) / places
+}
+
 /// A bijection without visible order (the finaliser of splitmix64): different numbers stay different.
 fn scatter(number: u64) -> u64 {
     let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -76,6 +82,14 @@ mod tests {
         let keys = Keys::among(10);
         let drawn: BTreeSet<_> = (0..1_000).map(|_| keys.draw()).collect();
         assert_eq!(drawn, (0..10).map(key).collect());
+    }
+
+    #[test]
+    fn shares_are_even_and_complete() {
+        let shares = |all, places| (0..places).map(|index| share(all, places, index)).collect::<Vec<_>>();
+        assert_eq!(shares(10, 4), [3, 3, 2, 2]);
+        assert_eq!(shares(3, 4), [1, 1, 1, 0]);
+        assert_eq!(shares(1000, 1), [1000]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The load of writers. Knows nothing of loops.
 
+use std::{collections::VecDeque, time::Instant};
+
 use super::{
     Operation,
     material::{Keys, NAMESPACE},
 };
 use crate::{
-    client::{Client, Error},
+    client::{Answer, Client, Error, WriteStream},
     wire::v1,
 };
 
@@ -28,6 +30,64 @@ impl Operation for Put {
     async fn run(&mut self) -> Result<u64, Error> {
         let put = self.client.put(entry(self.keys.draw(), self.content.clone())).await?;
         Ok(put.result.unwrap_or_default().revision)
+    }
+}
+
+/// A stream of writes that is kept full: as soon as the oldest is answered, the next is sent.
+pub struct Pipeline {
+    stream: WriteStream,
+    unanswered: VecDeque<(Instant, Answer<v1::PutResponse>)>,
+    depth: usize,
+    began: Option<Instant>,
+    keys: Keys,
+    content: String,
+}
+
+impl Pipeline {
+    /// With so many writes in flight.
+    #[must_use]
+    pub fn new(Put { client, keys, content }: Put, depth: usize) -> Self {
+        let stream = client.write_stream(depth);
+        Self { stream, unanswered: VecDeque::with_capacity(depth), depth, began: None, keys, content }
+    }
+
+    async fn send(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let answer = self.stream.put(entry(self.keys.draw(), self.content.clone())).await?;
+        self.unanswered.push_back((begun, answer));
+        Ok(())
+    }
+
+    async fn answer(&mut self) -> Result<u64, Error> {
+        let Some((begun, answer)) = self.unanswered.pop_front() else { return Ok(0) };
+        let put = answer.await?;
+        self.began = Some(begun);
+        Ok(put.result.unwrap_or_default().revision)
+    }
+}
+
+impl Operation for Pipeline {
+    /// The revision of the write.
+    type Output = u64;
+    type Error = Error;
+
+    async fn run(&mut self) -> Result<u64, Error> {
+        while self.unanswered.len() < self.depth {
+            self.send().await?;
+        }
+        self.answer().await
+    }
+
+    fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    async fn finish(&mut self) -> Result<u64, Error> {
+        let left = self.unanswered.len() as u64;
+        while !self.unanswered.is_empty() {
+            self.answer().await?;
+        }
+        Ok(left)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     audience::{Arrival, Look, Subscription},
     latency::Latency,
-    material::NAMESPACE,
+    material::{NAMESPACE, share},
 };
 use crate::{
     client::{self, Client, Error},
@@ -50,7 +50,7 @@ impl Subscription for Watch {
 /// # Errors
 /// The first error.
 pub async fn open(clients: &[Client], watchers: usize) -> Result<(Vec<Watch>, Latency), Error> {
-    let share = |index: usize| (watchers + clients.len() - 1 - index) / clients.len();
+    let share = |index: usize| share(watchers, clients.len(), index);
     let openings = clients.iter().enumerate().map(|(index, client)| open_on(client, share(index)));
     let mut all = Vec::with_capacity(watchers);
     let mut latency = Latency::default();

@@ -69,9 +69,9 @@ pub struct PutLoad {
     /// Rewrite a set of so many keys at random; by default each write has a new key
     #[arg(long, value_name = "N")]
     pub keys: Option<u64>,
-    /// How writes travel
-    #[arg(long, value_enum, default_value = "unary")]
-    pub via: Via,
+    /// How writes travel; all measurements for each
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "unary,write", value_name = "LIST")]
+    pub via: Vec<Via>,
 }
 
 /// How writes travel.
@@ -79,6 +79,8 @@ pub struct PutLoad {
 pub enum Via {
     /// Each with a call of its own.
     Unary,
+    /// On streams, pipelined; the connections have one each.
+    Write,
 }
 
 /// Read entries.

@@ -5,9 +5,9 @@ use crate::{
     bench::{
         closed,
         get::Get,
-        material::{self, Keys},
+        material::{self, Keys, share},
         meter::Meter,
-        put::{self, Put},
+        put::{self, Pipeline, Put},
         row::Row,
     },
     cli::Error,
@@ -21,26 +21,33 @@ pub(super) async fn put(load: &PutLoad, report: &mut Report<'_>) -> Result<(), E
         put::fill(&clients[0], distinct, &content).await?;
     }
     let keys = load.keys.map_or_else(Keys::fresh, Keys::among);
-    for &in_flight in &load.in_flight {
-        let connections = clients.len().min(in_flight);
-        let figure = match load.via {
-            Via::Unary => "put_unary",
-        };
-        let writer = |index: usize| Put {
-            client: clients[index % connections].clone(),
-            keys: keys.clone(),
-            content: content.clone(),
-        };
-        let server = report.target.process;
-        let measured =
-            closed::run((0..in_flight).map(writer).collect(), load.common.window(), &Meter::of(server))
-                .await?;
-        report.add([Row {
-            in_flight: Some(in_flight),
-            connections: Some(connections),
-            content_bytes: Some(content.len()),
-            ..Row::of(figure, &measured, server)
-        }])?;
+    for &via in &load.via {
+        for &in_flight in &load.in_flight {
+            let connections = clients.len().min(in_flight);
+            let writer = |index: usize| Put {
+                client: clients[index % connections].clone(),
+                keys: keys.clone(),
+                content: content.clone(),
+            };
+            let (window, meter) = (load.common.window(), Meter::of(report.target.process));
+            let (figure, measured) = match via {
+                Via::Unary => {
+                    let writers = (0..in_flight).map(writer).collect();
+                    ("put_unary", closed::run(writers, window, &meter).await?)
+                }
+                Via::Write => {
+                    let depth = |index: usize| share(in_flight, connections, index);
+                    let streams = (0..connections).map(|index| Pipeline::new(writer(index), depth(index)));
+                    ("put_write", closed::run(streams.collect(), window, &meter).await?)
+                }
+            };
+            report.add([Row {
+                in_flight: Some(in_flight),
+                connections: Some(connections),
+                content_bytes: Some(content.len()),
+                ..Row::of(figure, &measured, meter.server)
+            }])?;
+        }
     }
     Ok(())
 }
