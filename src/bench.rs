@@ -5,6 +5,7 @@
 
 pub mod audience;
 pub mod closed;
+pub mod coordinator;
 pub mod disk;
 pub mod get;
 pub mod latency;

@@ -46,6 +46,9 @@ pub struct Common {
     /// With --address: the coordinator's process on this machine, if it cannot be found
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// With --address: leave the swarm with what was written there; by default it is deleted
+    #[arg(long)]
+    pub keep: bool,
     /// Set a configuration key of the coordinator that is started
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<super::Setting>,

@@ -1,5 +1,6 @@
 //! The program as a user runs it: what it prints, and what it ends with. Knows nothing of how it does it.
 
+mod bench;
 mod copies;
 mod demo;
 mod doctor;
