@@ -43,10 +43,13 @@ pub const FIGURES: &[(&str, &str, &str, Target)] = &[
     ("fdatasync_p50", "us", "", Target::None),
 ];
 
+/// Ours and theirs, in one round.
+type Round = (f64, Option<f64>);
+
 /// What was measured, a value a round, by figure and peer. Ours stands beside each peer that it was measured with.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    values: BTreeMap<(&'static str, &'static str), Vec<(f64, Option<f64>)>>,
+    values: BTreeMap<(&'static str, &'static str), Vec<Round>>,
 }
 
 impl Compared {
