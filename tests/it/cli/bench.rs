@@ -49,7 +49,7 @@ fn bench(server: &Server, arguments: &[&str]) -> (Vec<Value>, Vec<Value>) {
 #[test]
 fn every_put_that_is_counted_is_in_the_swarm() {
     let server = Server::start(&[]);
-    let (rows, swarms) = bench(&server, &["put", "--in-flight=3", "--content-bytes=100"]);
+    let (rows, swarms) = bench(&server, &["put", "--in-flight=9", "--content-bytes=100"]);
     let (unary, write) = (figure(&rows, "put_unary"), figure(&rows, "put_write"));
     let total = number(unary, "operations_total") + number(write, "operations_total");
     assert_eq!(swarms.len(), 1);
@@ -60,7 +60,7 @@ fn every_put_that_is_counted_is_in_the_swarm() {
         assert!(number(row, "p50_us") > 0.0 && number(row, "p50_us") <= number(row, "p99_us"), "{row}");
         let rate = number(row, "operations") / number(row, "seconds");
         assert!((number(row, "rate_per_s") / rate - 1.0).abs() < 1e-6, "{row}");
-        assert_eq!(number(row, "in_flight"), 3.0);
+        assert_eq!(number(row, "in_flight"), 9.0);
         assert!(row["watchers"].is_null() && row["durability"].is_null(), "{row}");
         // The server is found by its address.
         assert!(number(row, "rss_bytes") > 1e6, "{row}");
