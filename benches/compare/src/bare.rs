@@ -90,7 +90,7 @@ impl MemoryService for Bare {
 
     async fn get(&self, _: Request<v1::GetRequest>) -> Answer<v1::GetResponse> {
         let token = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
-        Ok(Response::new(v1::GetResponse { entry: Some(self.entry.clone()), token }))
+        Ok(Response::new(v1::GetResponse { entry: Some(self.entry.clone()), token, revision: 1 }))
     }
     async fn put(&self, _: Request<v1::PutRequest>) -> Answer<v1::PutResponse> {
         self.flows.send_replace(true);
