@@ -31,6 +31,8 @@ use crate::client::{Client, Endpoint, Options, Role};
 
 const AGENTS: [&str; 8] =
     ["researcher", "coder", "critic", "planner", "writer", "tester", "historian", "librarian"];
+/// Writes that an agent may have unanswered.
+const IN_FLIGHT: usize = 64;
 const ORCHESTRATOR: &str = "orchestrator";
 const SWARM: &str = "demo";
 /// So many demos can be kept in one database.
@@ -162,7 +164,8 @@ impl Audience {
         let knowledge = Arc::new(Mutex::new(Knowledge::default()));
         let private = Some(format!("agents/{name}"));
         let reached = self.admit(&client, private, Some(knowledge.clone())).await?;
-        Ok(Agent { name, client, knowledge, reached, progress: progress.clone() })
+        let writes = client.write_stream(IN_FLIGHT);
+        Ok(Agent { name, writes, knowledge, reached, progress: progress.clone() })
     }
 
     /// Waits until all have seen everything up to a revision, and collects what they received.

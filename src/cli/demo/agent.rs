@@ -15,7 +15,7 @@ use super::{
     proof::Ack,
     reading::{Paragraph, frequent, notable},
 };
-use crate::{cli::Error, client::Client, wire::v1};
+use crate::{cli::Error, client::WriteStream, wire::v1};
 
 /// Where the agents lay their paragraphs for the others.
 pub(super) const SHARED_PARAGRAPHS: &str = "shared/paragraphs";
@@ -34,7 +34,7 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// An agent at work.
 pub(super) struct Agent {
     pub name: &'static str,
-    pub client: Client,
+    pub writes: WriteStream,
     /// What its watch has brought.
     pub knowledge: Arc<Mutex<Knowledge>>,
     /// The revision up to which its watch has seen everything.
@@ -136,7 +136,7 @@ impl Agent {
     async fn put(&self, put: v1::PutOperation) -> Result<Ack, Error> {
         let (namespace, key) = (put.namespace.clone(), put.key.clone());
         let started = Instant::now();
-        let response = self.client.put(put).await?;
+        let response = self.writes.put(put).await?.await?;
         let latency = started.elapsed();
         self.progress.inc(1);
         let revision = response.result.unwrap_or_default().revision;
