@@ -1,110 +1,147 @@
-//! Statements over lists of rows: their texts are made once, one for each power of two, and a list is padded to the next,
-//! so that a batch of any size is one statement that is prepared already. Knows neither tables nor what a row means.
+//! Statements over lists of rows, and several statements in one round: their texts are made once, lists are padded to the
+//! next power of two, so that a batch of any size is sent as a text that is prepared already. Knows neither tables nor
+//! what a row means.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
-use sqlx::{Arguments as _, AssertSqlSafe, Encode, Sqlite, Type, sqlite::SqliteArguments};
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, Sqlite, Type, query::Query, sqlite::SqliteArguments};
 
-/// Rows in one statement at most.
+/// Rows of one list at most.
 pub(super) const ROWS_MAX: usize = 256;
-const SIZES: usize = ROWS_MAX.ilog2() as usize + 1;
 
-/// A statement that begins with a table of rows.
+/// A statement that begins with a table of rows. Its values have no numbers: SQLite would look the name of a numbered
+/// one up in a list of all of them.
 pub(super) struct Bulk {
     /// The names of a row's columns. The first is NULL only in the rows that pad a list.
-    columns: &'static [&'static str],
-    /// What follows the table, which it knows as `listed`. `{1}`, `{2}` and so on are values that all rows share.
-    rest: &'static str,
-    texts: [OnceLock<Arc<str>>; SIZES],
+    pub columns: &'static [&'static str],
+    /// What follows the table, which it knows as `listed`.
+    pub rest: &'static str,
 }
 
-/// The values of a statement, in their order.
+/// Statements that are sent together, and their values in the order in which the text asks for them. Each way between
+/// a task and the connection's thread costs two switches, more than a small statement itself.
 #[derive(Default)]
-pub(super) struct Values(SqliteArguments);
+pub(super) struct Script {
+    parts: Vec<Part>,
+    values: SqliteArguments,
+}
 
-impl Values {
-    /// Adds one.
-    pub fn bind<'v>(&mut self, value: impl Encode<'v, Sqlite> + Type<Sqlite>) -> &mut Self {
-        self.0.add(value).expect("only values whose encoding cannot fail are bound");
+#[derive(Clone, Copy)]
+struct Part {
+    columns: &'static [&'static str],
+    rest: &'static str,
+    /// With the padding.
+    rows: usize,
+}
+
+/// What tells the texts of scripts apart: where each part stands in the program, and how many rows it has.
+type Shape = Vec<(usize, usize)>;
+
+impl Script {
+    /// Adds a statement over up to [`ROWS_MAX`] rows; over none, nothing.
+    pub fn list<T>(
+        &mut self,
+        bulk: &Bulk,
+        rows: &[T],
+        mut bind: impl FnMut(&mut Self, usize, &T),
+    ) -> &mut Self {
+        if rows.is_empty() {
+            return self;
+        }
+        let padded = rows.len().next_power_of_two();
+        let before = self.values.len();
+        self.values.reserve(padded * bulk.columns.len(), 0);
+        for (place, row) in rows.iter().enumerate() {
+            bind(self, place, row);
+            debug_assert_eq!(self.values.len() - before, (place + 1) * bulk.columns.len(), "a row is whole");
+        }
+        for _ in self.values.len()..before + padded * bulk.columns.len() {
+            self.bind(None::<i64>);
+        }
+        self.parts.push(Part { columns: bulk.columns, rest: bulk.rest, rows: padded });
         self
     }
+
+    /// Adds a statement without a list.
+    pub fn statement(&mut self, sql: &'static str) -> &mut Self {
+        self.parts.push(Part { columns: &[], rest: sql, rows: 0 });
+        self
+    }
+
+    /// Adds a value, the next that the text asks for.
+    pub fn bind<'v>(&mut self, value: impl Encode<'v, Sqlite> + Type<Sqlite>) -> &mut Self {
+        self.values.add(value).expect("only values whose encoding cannot fail are bound");
+        self
+    }
+
+    /// What can be executed.
+    pub fn query(self) -> Query<'static, Sqlite, SqliteArguments> {
+        sqlx::query_with(AssertSqlSafe(text(&self.parts)), self.values)
+    }
 }
 
+fn text(parts: &[Part]) -> Arc<str> {
+    static TEXTS: LazyLock<Mutex<HashMap<Shape, Arc<str>>>> = LazyLock::new(Mutex::default);
+    let shape: Shape = parts.iter().map(|part| (part.rest.as_ptr().addr(), part.rows)).collect();
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = texts.entry(shape).or_insert_with(|| {
+        let parts: Vec<_> = parts.iter().map(compose).collect();
+        parts.join("; ").into()
+    });
+    Arc::clone(text)
+}
+
+fn compose(part: &Part) -> String {
+    if part.rows == 0 {
+        return part.rest.to_owned();
+    }
+    let row = format!("({})", vec!["?"; part.columns.len()].join(", "));
+    let (columns, values) = (part.columns.join(", "), vec![row; part.rows].join(", "));
+    format!("WITH listed ({columns}) AS (VALUES {values}) {}", part.rest)
+}
+
+#[cfg(test)]
 impl Bulk {
-    pub const fn new(columns: &'static [&'static str], rest: &'static str) -> Self {
-        Self { columns, rest, texts: [const { OnceLock::new() }; SIZES] }
-    }
-
-    /// The text and the values for up to [`ROWS_MAX`] rows.
-    pub fn over<T>(
-        &self,
-        rows: &[T],
-        mut bind: impl FnMut(&mut Values, usize, &T),
-        shared: impl FnOnce(&mut Values),
-    ) -> (AssertSqlSafe<Arc<str>>, SqliteArguments) {
-        let padded = rows.len().next_power_of_two();
-        let mut values = Values::default();
-        values.0.reserve(padded * self.columns.len() + 4, 0);
-        for (place, row) in rows.iter().enumerate() {
-            bind(&mut values, place, row);
-            debug_assert_eq!(values.0.len(), (place + 1) * self.columns.len(), "a row has all its columns");
-        }
-        for _ in values.0.len()..padded * self.columns.len() {
-            values.bind(None::<i64>);
-        }
-        shared(&mut values);
-        (AssertSqlSafe(self.text(padded)), values.0)
-    }
-
-    /// The text for so many rows, a power of two.
-    pub fn text(&self, rows: usize) -> Arc<str> {
-        let size = rows.ilog2() as usize;
-        Arc::clone(self.texts[size].get_or_init(|| self.compose(rows).into()))
-    }
-
-    // The values of the rows have no numbers: SQLite would look the name of a numbered one up in a list of all of them.
-    // They come first, so that those which all rows share can be numbered behind them.
-    fn compose(&self, rows: usize) -> String {
-        let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
-        let mut rest = self.rest.to_owned();
-        for shared in 1..=9 {
-            rest =
-                rest.replace(&format!("{{{shared}}}"), &format!("?{}", rows * self.columns.len() + shared));
-        }
-        let (columns, values) = (self.columns.join(", "), vec![row; rows].join(", "));
-        format!("WITH listed ({columns}) AS (VALUES {values}) {rest}")
+    /// The text of the statement alone, for so many rows.
+    pub fn text(&self, rows: usize) -> String {
+        compose(&Part { columns: self.columns, rest: self.rest, rows })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{Connection as _, SqliteConnection};
+    use sqlx::{Connection as _, Row as _, SqliteConnection};
 
     use super::*;
 
-    static SUM: Bulk = Bulk::new(
-        &["a", "b"],
-        "SELECT count(*), sum(a), sum(b), {2} FROM listed WHERE a IS NOT NULL AND {1} = 7",
-    );
+    static SUM: Bulk = Bulk {
+        columns: &["a", "b"],
+        rest: "SELECT count(*), sum(a), sum(b), ? FROM listed WHERE a IS NOT NULL AND ? = 7",
+    };
 
     #[tokio::test]
-    async fn lists_of_any_length_are_padded_and_share_values() {
+    async fn lists_of_any_length_are_padded_and_go_together() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         for len in [1, 2, 3, 64, 65, ROWS_MAX] {
             let rows: Vec<i64> = (0..len as i64).collect();
-            let (text, values) = SUM.over(
-                &rows,
-                |row, place, of| {
+            let mut script = Script::default();
+            for name in ["x", "y"] {
+                script.list(&SUM, &rows, |row, place, of| {
                     row.bind(*of).bind(place as i64 * 2);
-                },
-                |shared| {
-                    shared.bind(7).bind("x");
-                },
-            );
-            let found: (i64, i64, i64, String) =
-                sqlx::query_as_with(text, values).fetch_one(&mut connection).await.unwrap();
+                });
+                script.bind(name).bind(7);
+            }
+            script.statement("SELECT ?").bind(9);
+            let found = script.query().fetch_all(&mut connection).await.unwrap();
             let sum: i64 = rows.iter().sum();
-            assert_eq!(found, (len as i64, sum, sum * 2, "x".to_owned()));
+            for (row, name) in found.iter().zip(["x", "y"]) {
+                let row: (i64, i64, i64, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
+                assert_eq!(row, (len as i64, sum, sum * 2, name.to_owned()));
+            }
+            assert_eq!((found.len(), found[2].get::<i64, _>(0)), (3, 9));
         }
     }
 }

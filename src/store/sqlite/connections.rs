@@ -31,8 +31,11 @@ const CHECKPOINT_PAGES: u32 = 4096;
 const JOURNAL_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Rows that a statement may be ahead of its reader; contents of 256 KiB make this 4 MiB.
 const ROWS_AHEAD: usize = 16;
-/// No more: while a database is below 1 GiB, a commit that balances a tree makes SQLite walk its whole cache.
-const WRITER_CACHE_KIB: i32 = 16 * 1024;
+/// The same for the writer, which holds what it has loaded anyway: a commit bounds that.
+const WRITER_ROWS_AHEAD: usize = 256;
+/// No more: while a database is below 1 GiB, a commit that balances a tree makes SQLite walk its whole cache. What is not
+/// in it is in that of the system.
+const WRITER_CACHE_KIB: i32 = 4 * 1024;
 const READER_CACHE_KIB: i32 = 4 * 1024;
 
 /// How the file is opened by whoever opens it.
@@ -51,7 +54,7 @@ pub(super) fn writer_options(path: &Path, busy_timeout: Duration) -> SqliteConne
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
         // What a statement may have to take back is kept in memory, not in a file.
         .pragma("temp_store", "MEMORY")
-        .row_buffer_size(ROWS_AHEAD)
+        .row_buffer_size(WRITER_ROWS_AHEAD)
         .thread_name(|id| format!("sqlite-write-{id}"))
 }
 

@@ -4,16 +4,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{FromRow as _, Row as _, SqliteConnection};
 
 use super::{
-    bulk::{Bulk, ROWS_MAX, Values},
+    bulk::{Bulk, ROWS_MAX, Script},
     error,
     rows::{self, RecordRow, VERSION_COLUMNS, signed, version_columns},
 };
 use crate::{
     domain::{
-        apply::{Loaded, Record},
+        apply::Loaded,
         entry::Version,
         namespace::{EntryPath, NamespaceRange, Prefix},
         request::{Footprint, RecordKey},
@@ -41,13 +41,31 @@ pub(super) async fn footprint(
         }
         entries.extend(below.into_iter().map(|v| (v.path.clone(), v)));
     }
-    let named: Vec<_> = footprint.entries.iter().map(|(path, &bytes_max)| (path, bytes_max)).collect();
-    for version in by_name(connection, swarm_id, head.mark.revision, &named).await?.into_iter().flatten() {
-        entries.insert(version.path.clone(), version);
-    }
+    let names: Vec<_> = footprint.entries.iter().map(|(path, &bytes_max)| (path, bytes_max)).collect();
     let keys: Vec<_> = footprint.records.iter().collect();
-    let records = records(connection, swarm_id, &keys).await?;
+    let mut records = HashMap::with_capacity(keys.len());
+    // As a rule there is one chunk of each, and all of a commit comes in one round.
+    let rounds = names.len().max(keys.len()).div_ceil(ROWS_MAX);
+    for round in 0..rounds {
+        let mut script = Script::default();
+        list_names(&mut script, swarm_id, head.mark.revision, chunk(&names, round));
+        list_keys(&mut script, swarm_id, chunk(&keys, round));
+        for row in script.query().fetch_all(&mut *connection).await.map_err(error)? {
+            // The two kinds of rows differ in width.
+            if row.len() == RECORD_COLUMNS {
+                records.extend([RecordRow::from_row(&row).map_err(error)?.record()?]);
+            } else {
+                let version = rows::version(&row)?;
+                entries.insert(version.path.clone(), Arc::new(version));
+            }
+        }
+    }
     Ok(Loaded { head, entries, truncated, records })
+}
+
+/// The rows of one round.
+pub(super) fn chunk<T>(rows: &[T], round: usize) -> &[T] {
+    rows.chunks(ROWS_MAX).nth(round).unwrap_or(&[])
 }
 
 /// The newest version at or before `at` of each entry, if that is a put; with its content if that has at most so many
@@ -60,10 +78,9 @@ pub(super) async fn by_name(
 ) -> Result<Vec<Option<Arc<Version>>>, Error> {
     let mut found = vec![None; names.len()];
     for (names, found) in names.chunks(ROWS_MAX).zip(found.chunks_mut(ROWS_MAX)) {
-        let (sql, values) = BY_NAME.over(names, name_row, |shared| {
-            shared.bind(swarm_id).bind(signed(at.0));
-        });
-        for row in sqlx::query_with(sql, values).fetch_all(&mut *connection).await.map_err(error)? {
+        let mut script = Script::default();
+        list_names(&mut script, swarm_id, at, names);
+        for row in script.query().fetch_all(&mut *connection).await.map_err(error)? {
             let place: i64 = row.try_get(VERSION_COLUMNS).map_err(error)?;
             let found = usize::try_from(place).ok().and_then(|place| found.get_mut(place));
             *found.ok_or_else(|| Error::Corrupt("a row out of place".into()))? =
@@ -73,57 +90,51 @@ pub(super) async fn by_name(
     Ok(found)
 }
 
-fn name_row(row: &mut Values, place: usize, (path, bytes_max): &(&EntryPath, u64)) {
-    row.bind(signed(place as u64))
-        .bind(path.namespace.shared_text())
-        .bind(path.key.shared_text())
-        .bind(signed(*bytes_max));
+fn list_names(script: &mut Script, swarm_id: i64, at: Revision, names: &[(&EntryPath, u64)]) {
+    if names.is_empty() {
+        return;
+    }
+    script.list(&BY_NAME, names, |row, place, (path, bytes_max)| {
+        row.bind(signed(place as u64))
+            .bind(path.namespace.shared_text())
+            .bind(path.key.shared_text())
+            .bind(signed(*bytes_max));
+    });
+    script.bind(swarm_id).bind(signed(at.0)).bind(swarm_id);
 }
 
-static BY_NAME: Bulk = Bulk::new(
-    &["place", "namespace", "key", "content_max"],
-    concat!(
+static BY_NAME: Bulk = Bulk {
+    columns: &["place", "namespace", "key", "content_max"],
+    rest: concat!(
         "SELECT ",
         version_columns!(),
         ", CASE WHEN l.content_bytes <= w.content_max THEN l.content END, w.place \
          FROM listed w \
          CROSS JOIN versions v ON v.namespace = w.namespace AND v.key = w.key AND v.revision = \
-         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = {1} \
-         AND n.revision <= {2} ORDER BY n.revision DESC LIMIT 1) \
+         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = ? \
+         AND n.revision <= ? ORDER BY n.revision DESC LIMIT 1) \
          CROSS JOIN log l ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
-         WHERE v.change = 0 AND v.swarm_id = {1}"
+         WHERE v.change = 0 AND v.swarm_id = ?"
     ),
-);
+};
 
-/// The recorded outcomes that there are.
-async fn records(
-    connection: &mut SqliteConnection,
-    swarm_id: i64,
-    keys: &[&RecordKey],
-) -> Result<HashMap<RecordKey, Record>, Error> {
-    let mut found = HashMap::with_capacity(keys.len());
-    for keys in keys.chunks(ROWS_MAX) {
-        let (sql, values) = RECORDS.over(keys, record_row, |shared| {
-            shared.bind(swarm_id);
-        });
-        let rows: Vec<RecordRow> =
-            sqlx::query_as_with(sql, values).fetch_all(&mut *connection).await.map_err(error)?;
-        for row in rows {
-            found.extend([row.record()?]);
-        }
+fn list_keys(script: &mut Script, swarm_id: i64, keys: &[&RecordKey]) {
+    if keys.is_empty() {
+        return;
     }
-    Ok(found)
+    script.list(&RECORDS, keys, |row, _, key| {
+        row.bind(key.agent.shared_text()).bind(key.id.shared_text());
+    });
+    script.bind(swarm_id);
 }
 
-fn record_row(row: &mut Values, _: usize, key: &&RecordKey) {
-    row.bind(key.agent.shared_text()).bind(key.id.shared_text());
-}
-
-static RECORDS: Bulk = Bulk::new(
-    &["agent", "request_id"],
-    "SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM listed w \
-     CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = {1}",
-);
+/// How many columns a [`RecordRow`] has.
+const RECORD_COLUMNS: usize = 7;
+static RECORDS: Bulk = Bulk {
+    columns: &["agent", "request_id"],
+    rest: "SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM listed w \
+     CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ?",
+};
 
 /// The first `limit` entries below `prefix`, without contents, and whether there are more.
 async fn prefix_below(

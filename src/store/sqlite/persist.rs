@@ -1,13 +1,12 @@
 //! Writes down what a commit came to, many rows a statement. Decides nothing, and knows nothing of locks.
 
-use std::sync::Arc;
-
-use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
+use sqlx::SqliteConnection;
 
 use super::{
     affected,
-    bulk::{Bulk, ROWS_MAX, Values},
+    bulk::{Bulk, ROWS_MAX, Script},
     error,
+    load::chunk,
     rows::{change_number, signed},
 };
 use crate::{
@@ -30,26 +29,29 @@ pub(super) async fn persist(
     applied: &Applied,
 ) -> Result<(), Error> {
     let versions = applied.commit.as_ref().map_or(&[][..], |commit| &commit.versions);
-    for versions in versions.chunks(ROWS_MAX) {
-        let (sql, values) = LOG.over(versions, log_row, |shared| {
-            shared.bind(swarm_id);
-        });
-        execute(connection, sqlx::query_with(sql, values), versions.len()).await?;
-    }
-    for records in applied.records.chunks(ROWS_MAX) {
-        let (sql, values) = REQUESTS.over(records, record_row, |shared| {
-            shared.bind(swarm_id);
-        });
-        execute(connection, sqlx::query_with(sql, values), records.len()).await?;
-    }
     expiries(connection, swarm_id, &applied.expiries).await?;
-    advance(connection, swarm_id, prev, &applied.head, versions.len()).await
+    // As a rule there is one chunk of each, and all of a commit goes in one round.
+    let rounds = versions.len().max(applied.records.len()).div_ceil(ROWS_MAX).max(1);
+    for round in 0..rounds {
+        let (versions_now, records) = (chunk(versions, round), chunk(&applied.records, round));
+        let mut script = Script::default();
+        script.list(&LOG, versions_now, |row, _, version| log_row(row, swarm_id, version));
+        script.list(&REQUESTS, records, |row, _, record| record_row(row, swarm_id, record));
+        let mut rows = versions_now.len() + records.len();
+        if round + 1 == rounds {
+            advance(&mut script, swarm_id, prev, &applied.head);
+            rows += versions.len() + 1;
+        }
+        execute(connection, script, rows).await?;
+    }
+    Ok(())
 }
 
 // `OR ROLLBACK`: a row that cannot be inserted is the end of the commit anyway, and SQLite need not keep a journal of
 // its own for each statement to take back the rows before it.
-static LOG: Bulk = Bulk::new(
-    &[
+static LOG: Bulk = Bulk {
+    columns: &[
+        "swarm_id",
         "revision",
         "ordinal",
         "nonce",
@@ -66,38 +68,39 @@ static LOG: Bulk = Bulk::new(
         "meta",
         "content",
     ],
-    "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
+    rest: "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
      create_revision, create_time_us, version, expire_us, content_bytes, meta, content) \
-     SELECT {1}, * FROM listed WHERE revision IS NOT NULL",
-);
+     SELECT * FROM listed WHERE swarm_id IS NOT NULL",
+};
 /// Replaces the outcome of a request whose id was used before, so long ago that it counts no more.
-static REQUESTS: Bulk = Bulk::new(
-    &["agent", "request_id", "digest", "revision", "nonce", "time_us", "outcome"],
-    "INSERT OR REPLACE INTO requests (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) \
-     SELECT {1}, * FROM listed WHERE agent IS NOT NULL",
-);
-static EXPIRIES: Bulk = Bulk::new(
-    EXPIRY,
-    "INSERT OR ROLLBACK INTO expiries (swarm_id, expire_us, namespace, key) \
-     SELECT {1}, * FROM listed WHERE expire_us IS NOT NULL",
-);
-static EXPIRIES_GONE: Bulk = Bulk::new(
-    EXPIRY,
-    "DELETE FROM expiries WHERE (swarm_id, expire_us, namespace, key) IN \
-     (SELECT {1}, expire_us, namespace, key FROM listed WHERE expire_us IS NOT NULL)",
-);
-const EXPIRY: &[&str] = &["expire_us", "namespace", "key"];
-const NEXT_EXPIRY: &str = "UPDATE heads SET next_expiry_us = (SELECT min(expire_us) FROM expiries WHERE swarm_id = ?1) \
-     WHERE swarm_id = ?1";
+static REQUESTS: Bulk = Bulk {
+    columns: &["swarm_id", "agent", "request_id", "digest", "revision", "nonce", "time_us", "outcome"],
+    rest: "INSERT OR REPLACE INTO requests (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) \
+     SELECT * FROM listed WHERE swarm_id IS NOT NULL",
+};
+static EXPIRIES: Bulk = Bulk {
+    columns: EXPIRY,
+    rest: "INSERT OR ROLLBACK INTO expiries (swarm_id, expire_us, namespace, key) \
+     SELECT * FROM listed WHERE swarm_id IS NOT NULL",
+};
+static EXPIRIES_GONE: Bulk = Bulk {
+    columns: EXPIRY,
+    rest: "DELETE FROM expiries WHERE (swarm_id, expire_us, namespace, key) IN \
+     (SELECT * FROM listed WHERE swarm_id IS NOT NULL)",
+};
+const EXPIRY: &[&str] = &["swarm_id", "expire_us", "namespace", "key"];
+const NEXT_EXPIRY: &str = "UPDATE heads SET next_expiry_us = (SELECT min(expire_us) FROM expiries WHERE swarm_id = ?) \
+     WHERE swarm_id = ?";
 /// What is new in the log is found by its place there; nothing has to be said twice.
-const ADVANCE: &str = "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) \
-     SELECT swarm_id, namespace, key, revision, ordinal, change FROM log WHERE swarm_id = ?1 AND revision > ?2; \
-     UPDATE heads SET revision = ?3, nonce = ?4, time_us = ?5, entries = ?6, content_bytes = ?7 \
-     WHERE swarm_id = ?1 AND revision = ?2";
+const VERSIONS: &str = "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) \
+     SELECT swarm_id, namespace, key, revision, ordinal, change FROM log WHERE swarm_id = ? AND revision > ?";
+const HEAD: &str = "UPDATE heads SET revision = ?, nonce = ?, time_us = ?, entries = ?, content_bytes = ? \
+     WHERE swarm_id = ? AND revision = ?";
 
-fn log_row(row: &mut Values, _: usize, version: &Arc<Version>) {
+fn log_row(row: &mut Script, swarm_id: i64, version: &Version) {
     let content = (version.change == Change::Put).then(|| codec::encode_content(&version.body.content));
-    row.bind(signed(version.mark.revision.0))
+    row.bind(swarm_id)
+        .bind(signed(version.mark.revision.0))
         .bind(i64::from(version.ordinal))
         .bind(version.mark.nonce.0.as_slice())
         .bind(version.path.namespace.shared_text())
@@ -114,8 +117,9 @@ fn log_row(row: &mut Values, _: usize, version: &Arc<Version>) {
         .bind(content);
 }
 
-fn record_row(row: &mut Values, _: usize, (key, record): &(RecordKey, Record)) {
-    row.bind(key.agent.shared_text())
+fn record_row(row: &mut Script, swarm_id: i64, (key, record): &(RecordKey, Record)) {
+    row.bind(swarm_id)
+        .bind(key.agent.shared_text())
         .bind(key.id.shared_text())
         .bind(record.digest.as_slice())
         .bind(signed(record.mark.revision.0))
@@ -137,42 +141,35 @@ async fn expiries(
     let new: Vec<_> = moves.iter().filter_map(|m| Some((m.to?, &m.path))).collect();
     for (bulk, expiries) in [(&EXPIRIES_GONE, old), (&EXPIRIES, new)] {
         for expiries in expiries.chunks(ROWS_MAX) {
-            let (sql, values) = bulk.over(expiries, expiry_row, |shared| {
-                shared.bind(swarm_id);
-            });
-            execute(connection, sqlx::query_with(sql, values), expiries.len()).await?;
+            let mut script = Script::default();
+            script.list(bulk, expiries, |row, _, expiry| expiry_row(row, swarm_id, expiry));
+            execute(connection, script, expiries.len()).await?;
         }
     }
-    execute(connection, sqlx::query(NEXT_EXPIRY).bind(swarm_id), 1).await
+    let mut script = Script::default();
+    script.statement(NEXT_EXPIRY).bind(swarm_id).bind(swarm_id);
+    execute(connection, script, 1).await
 }
 
-fn expiry_row(row: &mut Values, _: usize, (time, path): &(Timestamp, &EntryPath)) {
-    row.bind(time.as_micros()).bind(path.namespace.shared_text()).bind(path.key.shared_text());
+fn expiry_row(row: &mut Script, swarm_id: i64, (time, path): &(Timestamp, &EntryPath)) {
+    row.bind(swarm_id).bind(time.as_micros()).bind(path.namespace.shared_text()).bind(path.key.shared_text());
 }
 
-async fn advance(
-    connection: &mut SqliteConnection,
-    swarm_id: i64,
-    prev: Revision,
-    head: &Head,
-    versions: usize,
-) -> Result<(), Error> {
-    let advance = sqlx::query(ADVANCE)
-        .bind(swarm_id)
-        .bind(signed(prev.0))
+/// Indexes what is new in the log, which is found by its place there, and moves the head.
+fn advance(script: &mut Script, swarm_id: i64, prev: Revision, head: &Head) {
+    script.statement(VERSIONS).bind(swarm_id).bind(signed(prev.0));
+    script
+        .statement(HEAD)
         .bind(signed(head.mark.revision.0))
         .bind(head.mark.nonce.0.as_slice())
         .bind(head.time.as_micros())
         .bind(signed(head.entries))
-        .bind(signed(head.content_bytes));
-    execute(connection, advance, versions + 1).await
+        .bind(signed(head.content_bytes))
+        .bind(swarm_id)
+        .bind(signed(prev.0));
 }
 
-async fn execute(
-    connection: &mut SqliteConnection,
-    query: Query<'_, Sqlite, SqliteArguments>,
-    rows: usize,
-) -> Result<(), Error> {
-    let done = query.execute(connection).await.map_err(error)?;
+async fn execute(connection: &mut SqliteConnection, script: Script, rows: usize) -> Result<(), Error> {
+    let done = script.query().execute(connection).await.map_err(error)?;
     affected(done.rows_affected(), rows)
 }
