@@ -54,6 +54,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let options = SqliteOptions {
             read_connections: config.store.read_connections,
+            cache_bytes_max: config.store.cache_bytes_max,
             ..SqliteOptions::new(&config.store.path, Arc::clone(&clock))
         };
         let store = Arc::new(SqliteStore::open(options).await?);

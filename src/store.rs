@@ -77,6 +77,12 @@ pub trait Store: Send + Sync + 'static {
     /// Expired entries are returned: the caller knows the time.
     async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error>;
 
+    /// The current version of an entry and the swarm's head, if they are in memory and exactly what [`Store::entries`] would
+    /// answer at the newest revision. None says nothing.
+    fn at_hand(&self, _id: &SwarmId, _path: &EntryPath) -> Option<(Head, Arc<Version>)> {
+        None
+    }
+
     /// The entries that exist at `at`, in order of namespace and key, expired ones included.
     async fn scan(&self, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error>;
 

@@ -15,6 +15,9 @@ pub struct Store {
     pub path: PathBuf,
     /// How many connections read at the same time. There is always one more, which writes.
     pub read_connections: u32,
+    /// So much of the entries that were read lately is kept in memory, so that reading them again does not ask the
+    /// database; 0: nothing.
+    pub cache_bytes_max: usize,
     /// How many reads of callers may run or wait at the same time; further ones are refused with RESOURCE_EXHAUSTED. An
     /// answer has at most 4 MiB.
     pub reads_max: usize,
@@ -22,7 +25,12 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: PathBuf::from("swarmem.db"), read_connections: 4, reads_max: 1024 }
+        Self {
+            path: PathBuf::from("swarmem.db"),
+            read_connections: 4,
+            cache_bytes_max: 16 << 20,
+            reads_max: 1024,
+        }
     }
 }
 
@@ -31,6 +39,7 @@ impl Section for Store {
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
         ("path", Allowed::Text("a path", |text| !text.is_empty())),
         ("read_connections", Allowed::Integer(1, 64)),
+        ("cache_bytes_max", Allowed::Integer(0, 64 << 30)),
         ("reads_max", Allowed::Integer(1, 1_000_000)),
     ];
 }

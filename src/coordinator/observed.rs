@@ -9,6 +9,7 @@ use super::trouble::{Said, Trouble};
 use crate::{
     domain::{
         apply::Applied,
+        entry::Version,
         namespace::EntryPath,
         position::TokenKey,
         swarm::{Head, Mark, Nonce, Retention, Revision, Swarm, SwarmId},
@@ -118,6 +119,10 @@ impl Store for Observed {
 
     async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error> {
         self.read(self.inner.entries(id, paths, at)).await
+    }
+
+    fn at_hand(&self, id: &SwarmId, path: &EntryPath) -> Option<(Head, Arc<Version>)> {
+        self.inner.at_hand(id, path)
     }
 
     async fn scan(&self, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error> {

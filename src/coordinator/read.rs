@@ -94,6 +94,9 @@ impl Coordinator {
         paths: Vec<EntryPath>,
         consistency: Consistency,
     ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
+        if let Some(read) = at_hand(&self.shared, caller, swarm, &paths, &consistency) {
+            return Ok(read);
+        }
         let (shared, swarm, scope) = (Arc::clone(&self.shared), swarm.clone(), caller.readable());
         admitted(&self.shared, async move {
             let snapshot = begin(&shared, &swarm, &consistency).await?;
@@ -205,6 +208,24 @@ async fn version_of(
         Some(version) if version.mark.revision == revision => Ok(Some(version)),
         _ => Err(Error::Compacted { floor: page.head.floor.revision }),
     }
+}
+
+/// One entry as it is now, if the store need not be waited for.
+fn at_hand(
+    shared: &Shared,
+    caller: &Principal,
+    swarm: &SwarmId,
+    paths: &[EntryPath],
+    consistency: &Consistency,
+) -> Option<Read<Vec<Option<Arc<Version>>>>> {
+    let ([path], Consistency::Strong | Consistency::StaleOk) = (paths, consistency) else { return None };
+    let (head, version) = shared.store.at_hand(swarm, path)?;
+    let visible =
+        caller.readable().covers(&path.namespace) && Snapshot::NEWEST.shows(shared, &head, &version);
+    Some(Read {
+        value: vec![visible.then_some(version)],
+        position: Position::after(head.incarnation, head.mark),
+    })
 }
 
 /// Settles as of when a read sees the swarm, and holds a token against its history.

@@ -116,8 +116,16 @@ impl Harness {
         key: &str,
         at: At,
     ) -> Result<Option<Arc<Version>>, Error> {
-        let mut entries = self.store.entries(swarm, &[path(namespace, key)], at).await?;
+        let place = path(namespace, key);
+        let at_hand = self.store.at_hand(swarm, &place);
+        let mut entries = self.store.entries(swarm, &[place.clone()], at).await?;
         assert_eq!(entries.versions.len(), 1);
+        if at == At::Newest {
+            // Whatever a store has at hand is what it would answer, before it is asked and afterwards.
+            for (head, version) in at_hand.into_iter().chain(self.store.at_hand(swarm, &place)) {
+                assert_eq!((head.mark, Some(version)), (entries.head.mark, entries.versions[0].clone()));
+            }
+        }
         Ok(entries.versions.remove(0))
     }
 

@@ -9,6 +9,7 @@ use std::{
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use swarmem::{
     domain::{
+        entry::Version,
         namespace::NamespaceRange,
         position::{Arguments, Position, Purpose},
         swarm::{Revision, SwarmId},
@@ -24,7 +25,7 @@ use tempfile::TempDir;
 use super::{
     Harness,
     harness::clock,
-    requests::{once, op, put, put_for, write},
+    requests::{once, op, path, put, put_for, write},
 };
 
 fn file(directory: &TempDir) -> PathBuf {
@@ -332,4 +333,24 @@ async fn nothing_is_acknowledged_into_a_file_that_is_gone() {
     std::fs::rename(elsewhere, file(&directory)).unwrap();
     store.ping().await.unwrap();
     h.put(&id, "shared/x", "k", "kept").await;
+}
+
+#[tokio::test]
+async fn an_entry_that_was_read_stays_at_hand_and_follows_commits() {
+    let directory = tempfile::tempdir().unwrap();
+    let (h, store) = harness(&file(&directory)).await;
+    let id = fill(&h).await;
+    let content = |(_, version): (_, Arc<Version>)| version.body.content.to_string();
+    let at_hand = |id: &SwarmId| store.at_hand(id, &path("shared/x", "k")).map(content);
+    assert_eq!(at_hand(&id), None, "nobody read it");
+    let first = h.content(&id, "shared/x", "k").await;
+    assert_eq!(at_hand(&id), first);
+    h.put(&id, "shared/x", "k", "next").await;
+    assert_eq!(at_hand(&id).as_deref(), Some("next"));
+    h.commit(&id, [write(vec![op::delete("shared/x", "k")])]).await;
+    assert_eq!(at_hand(&id), None);
+    h.put(&id, "shared/x", "k", "again").await;
+    assert_eq!(h.content(&id, "shared/x", "k").await.as_deref(), Some("again"));
+    store.delete_swarm(&id).await.unwrap();
+    assert_eq!(at_hand(&id), None, "the swarm is gone");
 }

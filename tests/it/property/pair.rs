@@ -241,6 +241,15 @@ impl Pair {
         let paths: Vec<_> = (0..NAMESPACES.len())
             .flat_map(|namespace| (0..KEYS.len()).map(move |key| place((namespace, key))))
             .collect();
+        for store in self.stores() {
+            let at_hand: Vec<_> = paths.iter().map(|path| store.at_hand(&self.swarm, path)).collect();
+            let entries = store.entries(&self.swarm, &paths, At::Newest).await.unwrap();
+            for (at_hand, newest) in at_hand.into_iter().zip(entries.versions) {
+                if let Some((head, version)) = at_hand {
+                    same("what is at hand", &(head.mark, Some(version)), &(entries.head.mark, newest))?;
+                }
+            }
+        }
         for revision in revisions.map(Revision) {
             let mut answers = Vec::new();
             for store in self.stores() {
