@@ -38,6 +38,11 @@ const GATHER_SHARE: u32 = 4;
 const GATHER_MIN: Duration = Duration::from_millis(1);
 /// and never longer than this.
 const GATHER_MAX: Duration = Duration::from_millis(5);
+/// After so many commits it is tried again at the latest, even if nobody ever came.
+const GATHER_VAIN_MAX: u32 = 63;
+/// Where processors are scarce, requests wait in sockets and not in the lane. So often others may run before the next
+/// batch is taken; with nobody to run it costs some microseconds.
+const YIELDS: usize = 8;
 /// First and last pause between questions about an unknown outcome.
 const RESOLVE_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -219,30 +224,53 @@ impl Drop for Close {
 
 async fn run(shared: Arc<Shared>, lane: Arc<Lane>) {
     let _close = Close { shared: Arc::clone(&shared), lane: Arc::clone(&lane) };
+    let mut gathering = Gathering::default();
     loop {
         let batch = lane.state().queue.take(Instant::now());
         if !batch.is_empty() {
             let (answered, begun) = (batch.len(), Instant::now());
             commit(&shared, &lane, batch).await;
-            gather(&shared, &lane, answered, begun.elapsed()).await;
+            gathering.gather(&shared, &lane, answered, begun.elapsed()).await;
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
         } else if wait(&shared, &lane).await == Next::End {
             return;
         }
     }
 }
 
-/// Behind a commit that took long, waits a little for those who were just answered, so that they share the next commit
-/// with those who came meanwhile. Without it clients that write one after the other fall into two groups that
-/// take turns, each waiting for the other's sync.
-async fn gather(shared: &Shared, lane: &Lane, answered: usize, took: Duration) {
-    let patience = (took / GATHER_SHARE).min(GATHER_MAX);
-    let most = shared.settings.lanes.batch_requests_max;
-    if patience < GATHER_MIN || !lane.wants(|waiting| (waiting + answered).min(most)) {
-        return;
+/// The wait behind a slow commit.
+#[derive(Default)]
+struct Gathering {
+    /// So many commits more are not waited behind,
+    skipped: u32,
+    /// because so many would have been waited behind in vain.
+    vain: u32,
+}
+
+impl Gathering {
+    /// Behind a commit that took long, waits a little for those who were just answered, so that they share the next
+    /// commit with those who came meanwhile. Without it clients that write one after the other fall into two groups
+    /// that take turns, each waiting for the other's sync. Where they do not come back, it is tried ever more rarely.
+    async fn gather(&mut self, shared: &Shared, lane: &Lane, answered: usize, took: Duration) {
+        let patience = (took / GATHER_SHARE).min(GATHER_MAX);
+        if patience < GATHER_MIN {
+            return;
+        }
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return;
+        }
+        let most = shared.settings.lanes.batch_requests_max;
+        if !lane.wants(|waiting| (waiting + answered).min(most)) {
+            return;
+        }
+        let came = timeout(patience, lane.arrived.notified()).await.is_ok();
+        lane.state().wanted = BUSY;
+        self.vain = if came { 0 } else { (self.vain * 2 + 1).min(GATHER_VAIN_MAX) };
+        self.skipped = self.vain;
     }
-    // Over in vain when they do not come back.
-    let _ = timeout(patience, lane.arrived.notified()).await;
-    lane.state().wanted = BUSY;
 }
 
 #[derive(PartialEq, Eq)]
