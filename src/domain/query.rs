@@ -179,12 +179,22 @@ fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
+/// By value: an integer of 64 bits is not rounded to be compared with a float, or two that differ could equal a third.
 fn order_numbers(left: &Number, right: &Number) -> Option<Ordering> {
     let integer = |n: &Number| n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
     match (integer(left), integer(right)) {
         (Some(l), Some(r)) => Some(l.cmp(&r)),
-        _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+        (Some(l), None) => order_mixed(l, right.as_f64()?),
+        (None, Some(r)) => order_mixed(r, left.as_f64()?).map(Ordering::reverse),
+        (None, None) => left.as_f64()?.partial_cmp(&right.as_f64()?),
     }
+}
+
+fn order_mixed(integer: i128, float: f64) -> Option<Ordering> {
+    let whole = float.trunc();
+    // The conversion stops at the ends of i128, which are far beyond 64 bits.
+    let order = integer.cmp(&(whole as i128));
+    Some(order.then(0.0.partial_cmp(&(float - whole))?))
 }
 
 #[cfg(test)]
@@ -206,6 +216,33 @@ mod tests {
         assert!(holds("n", Operator::In, "[1, 10.0]"));
         assert!(holds("big", Operator::Gt, "9007199254740992"));
         assert!(holds("s", Operator::Lt, "\"c\""));
+    }
+
+    #[test]
+    fn integers_and_fractions_are_compared_without_rounding_either() {
+        let is = |attribute: &str, operator, value: &str| {
+            let attributes = serde_json::from_str(&format!("{{\"n\":{attribute}}}")).unwrap();
+            AttributeCondition::parse("n", operator, value, &Limits::default()).unwrap().holds(&attributes)
+        };
+        // 2^53 + 1 has no float of its own; rounded it would be 2^53.
+        assert!(!is("9007199254740993", Operator::Eq, "9007199254740992.0"));
+        assert!(is("9007199254740993", Operator::Gt, "9007199254740992.0"));
+        assert!(is("9007199254740992.0", Operator::Lt, "9007199254740993"));
+        assert!(is("18446744073709551615", Operator::Lt, "18446744073709551616"));
+        assert!(
+            is("-1", Operator::Lt, "-0.5") && is("1", Operator::Lt, "1.5") && is("-1", Operator::Gt, "-1.5")
+        );
+        assert!(is("0", Operator::Eq, "-0.0") && is("-3", Operator::Eq, "-3.0"));
+        assert!(is("9223372036854775807", Operator::Lt, "1e300") && is("-9", Operator::Gt, "-1e300"));
+    }
+
+    #[test]
+    fn a_number_is_the_nearest_float_however_it_is_written() {
+        let attributes = json!({"n": 1.797_693_134_862_315_7e308, "m": 8.533e68});
+        for (path, value) in [("n", "17976931348623157e292"), ("m", "8.533e+68"), ("m", "85.33e67")] {
+            let condition = AttributeCondition::parse(path, Operator::Eq, value, &Limits::default()).unwrap();
+            assert!(condition.holds(&attributes), "{value}");
+        }
     }
 
     #[test]
