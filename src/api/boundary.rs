@@ -20,11 +20,12 @@ pub(super) fn explained_status(status: Status) -> Status {
 }
 
 /// What the transport says of a request that is no message, not one message, or cut off.
-const MALFORMED: [&str; 4] = [
+const MALFORMED: [&str; 5] = [
     "decode Protobuf",
     "Missing request message",
     "Unexpected EOF decoding stream",
     "invalid compression flag",
+    "compressed-flag but no grpc-encoding",
 ];
 
 /// The transport tells its errors apart only by their texts.
@@ -60,6 +61,13 @@ mod tests {
             ),
             (
                 Status::internal("failed to decode Protobuf message: x"),
+                Code::InvalidArgument,
+                "MALFORMED_MESSAGE",
+            ),
+            (
+                Status::internal(
+                    "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+                ),
                 Code::InvalidArgument,
                 "MALFORMED_MESSAGE",
             ),
