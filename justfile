@@ -25,9 +25,14 @@ test *args:
 soak minutes:
     ./tests/run --soak {{ minutes }}
 
+# One fuzz target for so many minutes; needs a nightly toolchain (`./fuzz/run` runs all of them)
+fuzz target minutes="1":
+    ./fuzz/run {{ minutes }} {{ target }}
+
 # Format the code
 fmt:
     cargo fmt
+    cargo fmt --manifest-path fuzz/Cargo.toml
 
 # Lints of the code and of the protocol files (buf comes with `just test`)
 lint:

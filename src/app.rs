@@ -163,7 +163,9 @@ async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     UnixListener::bind(path).with_context(|| in_use(path))
 }
 
-fn settings(config: &Config) -> Settings {
+/// What the configuration means for a coordinator.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
     let ms = Duration::from_millis;
     let (store_timeout, retry_pause) = STORE_PATIENCE;
     Settings {

@@ -10,6 +10,7 @@ mod client;
 mod conformance;
 mod crash;
 mod disk;
+mod fuzz;
 mod process;
 mod property;
 mod rpc;
