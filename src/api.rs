@@ -35,6 +35,10 @@ use crate::{
     },
 };
 
+/// Bytes of a request for reflection: a name. It repeats in its trailers one that it does not know, and clients take as
+/// little as 8 KiB of trailers.
+const REFLECTION_BYTES_MAX: usize = 1024;
+
 /// What every service needs.
 #[derive(Clone)]
 struct Service {
@@ -72,6 +76,8 @@ pub fn routes(
         .add_service(watch)
         .add_service(swarm)
         .add_service(health)
-        .add_service(reflection().build_v1().expect(built_in))
-        .add_service(reflection().build_v1alpha().expect(built_in))
+        .add_service(reflection().build_v1().expect(built_in).max_decoding_message_size(REFLECTION_BYTES_MAX))
+        .add_service(
+            reflection().build_v1alpha().expect(built_in).max_decoding_message_size(REFLECTION_BYTES_MAX),
+        )
 }

@@ -19,17 +19,16 @@ const NAMES: [&str; 8] = [
 ];
 const VALUES: [&str; 8] = ["boss", "agent", "default", "orchestrator", "observer", "1n", "99999999H", "gzip"];
 
-/// The first byte says which method, the second how: the rest is the message, or the frames.
+/// The first two bytes say which method, the third how it is called: the rest is the message, or the frames.
 pub fn check(input: &[u8]) {
     let source = &mut Source::new(input);
-    let schema = Schema::get();
-    let at = usize::from(source.byte());
-    let path = match schema.methods.get(at) {
-        Some(method) => method.path.clone(),
-        None if at % 2 == 0 => "/swarmem.v1.MemoryService/None".into(),
-        None => "/none".into(),
-    };
+    let method = Schema::get().method_of(source.array());
     let how = source.byte();
+    let path = match how {
+        0..252 => &method.path,
+        252..254 => "/swarmem.v1.MemoryService/None",
+        254.. => "/none",
+    };
     let headers = if how & 1 == 0 { server::headers("boss", "orchestrator") } else { chosen(source) };
     let is_framed = how & 2 == 0;
     let body = source.rest();
@@ -39,7 +38,7 @@ pub fn check(input: &[u8]) {
         } else {
             body.to_vec()
         };
-        server.send(&path, &headers, body);
+        server.send(path, &headers, body);
     });
 }
 
@@ -57,20 +56,22 @@ fn chosen(source: &mut Source<'_>) -> Headers {
 pub fn seeds() -> Vec<Vec<u8>> {
     let schema = Schema::get();
     let words = Default::default();
+    let put = schema.method("/swarmem.v1.MemoryService/Put").bytes();
+    let to_put = |rest: &[u8]| [&put, rest].concat();
     let mut seeds = vec![
-        vec![0, 2, 1, 0, 0, 0, 0],
-        vec![0, 2, 0, 0, 0, 0, 9, 1],
-        vec![0, 2, 0, 255, 255, 255, 255],
-        vec![0, 2],
-        vec![0, 1, 3, 0, 0, 0, 0, 0, 0, 1, 3, 0, 4, 0, 5],
-        vec![0, 1, 2, 4, 0, 0, 5, 7],
-        vec![255, 0],
-        vec![254, 0],
+        to_put(&[2, 1, 0, 0, 0, 0]),
+        to_put(&[2, 0, 0, 0, 0, 9, 1]),
+        to_put(&[2, 0, 255, 255, 255, 255]),
+        to_put(&[2]),
+        to_put(&[1, 3, 0, 0, 0, 1, 0, 3, 2, 0, 3]),
+        to_put(&[1, 2, 4, 0, 5, 5, 0, 7]),
+        to_put(&[252]),
+        to_put(&[254]),
     ];
-    for (at, method) in (0..).zip(&schema.methods) {
+    for method in &schema.methods {
         for choices in [&[][..], &[100; 40], &[130; 80]] {
             let message = schema.message(&method.input, &mut Source::new(choices), &words);
-            seeds.push([&[at, 0], &message[..]].concat());
+            seeds.push([&method.bytes()[..], &[0], &message].concat());
         }
     }
     seeds

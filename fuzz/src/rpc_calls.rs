@@ -42,11 +42,10 @@ pub fn check(input: &[u8]) {
 }
 
 fn step(server: &Server, source: &mut Source<'_>, words: &mut Words) {
-    let methods = &Schema::get().methods;
     match source.byte() {
         250.. => server.advance(Duration::from_secs(source.number() % 100_000)),
         240..250 => broken(server, source, words),
-        choice => call(server, &methods[usize::from(choice) % methods.len()], source, words),
+        _ => call(server, Schema::get().method_of(source.array()), source, words),
     }
 }
 
@@ -140,13 +139,22 @@ fn refused(server: &Server, headers: &Headers, field: &str, text: &str) {
     }
 }
 
-/// What the corpus begins with: each method alone, then one after the other.
+/// What the corpus begins with: each method alone and with all its fields, then some one after the other.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let count = u8::try_from(Schema::get().methods.len()).expect("methods are few");
-    let mut seeds: Vec<Vec<u8>> = (0..count)
-        .flat_map(|at| [vec![at], vec![0, 0, at, 0], [&[0, 0, at][..], &[130; 60]].concat()])
-        .collect();
+    let schema = Schema::get();
+    let start = |path: &str| [&[0][..], &schema.method(path).bytes()].concat();
+    let plain = |method: &str| [start(&format!("/swarmem.v1.MemoryService/{method}")), vec![0; 30]].concat();
+    let mut seeds: Vec<Vec<u8>> = Vec::new();
+    for method in &schema.methods {
+        for choices in [&[0; 1][..], &[130; 80]] {
+            seeds.push([&plain("Put"), &start(&method.path), choices].concat());
+        }
+    }
     // A put, a listing in pages, its token and page token where they do not belong.
-    seeds.push([&[0; 24][..], &[0; 24], &[240, 0, 0, 1, 1, 241, 3, 3, 3]].concat());
+    let broken = vec![240, 0, 0, 1, 1, 241, 3, 3, 3];
+    seeds.push([plain("Put"), plain("List"), broken].concat());
+    // Reflection repeats the name it does not know, which here is long.
+    let reflection = start("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    seeds.push([&reflection[..], &[0, 0, 100, 0, 0, 192, 5, 1, 2]].concat());
     seeds
 }

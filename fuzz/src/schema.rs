@@ -51,6 +51,15 @@ pub struct Method {
     pub is_own: bool,
 }
 
+impl Method {
+    /// The bytes that mean it: a hash of its path (FNV-1a, folded).
+    pub fn bytes(&self) -> [u8; 2] {
+        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = self.path.bytes().fold(0x811c_9dc5, step);
+        ((hash >> 16) as u16 ^ hash as u16).to_be_bytes()
+    }
+}
+
 /// All that is known of the protocol.
 #[derive(Debug, Default)]
 pub struct Schema {
@@ -107,6 +116,13 @@ impl Schema {
             self.enums.insert(format!("{name}.{}", one.name()), numbers);
         }
         self.messages.insert(name, message.clone());
+    }
+
+    /// The method that two bytes mean. A new method takes its bytes from one other, so that inputs keep their meaning.
+    pub fn method_of(&self, bytes: [u8; 2]) -> &Method {
+        let wanted = u16::from_be_bytes(bytes);
+        let distance = |method: &&Method| u16::from_be_bytes(method.bytes()).wrapping_sub(wanted);
+        self.methods.iter().min_by_key(distance).expect("there are methods")
     }
 
     /// The method with this path.
