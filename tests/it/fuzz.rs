@@ -17,8 +17,8 @@ use mutate::Mutator;
 use targets::{TARGETS, Target};
 
 /// Inputs that are tried of each target; what talks to a server is slower.
-const INPUTS: u32 = 4_000;
-const INPUTS_TO_A_SERVER: u32 = 400;
+const INPUTS: u32 = 2_000;
+const INPUTS_TO_A_SERVER: u32 = 300;
 const SEED: u64 = 20_261;
 
 /// What the corpus begins with, and what a fuzzer added to it.
