@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use tonic::service::Routes;
 
-pub use boundary::explain;
 pub use encode::WireEncoder;
 pub use health::{HealthBoard, HealthService};
 pub use write_stream::WriteStreamLimits;

@@ -203,7 +203,9 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-fn transport(config: &Config) -> Transport {
+/// What the configuration means for connections and calls.
+#[must_use]
+pub fn transport(config: &Config) -> Transport {
     let ms = Duration::from_millis;
     let transport = &config.transport;
     Transport {

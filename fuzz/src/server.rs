@@ -1,5 +1,5 @@
-//! The whole service without a socket: requests go in as HTTP, answers come back as HTTP. One thread, a clock that only
-//! moves when nothing else can, a store in memory. Knows what every answer must look like, and of no method in particular.
+//! The whole service without a socket: HTTP/2 over a pipe in memory. One thread, a clock that only moves when nothing else
+//! can, a store in memory. Knows what every answer must look like, and of no method in particular.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
-use http_body_util::{BodyExt as _, Full};
+use bytes::{Buf as _, Bytes, BytesMut};
+use h2::client::SendRequest;
 use prost::Message as _;
 use swarmem::{
-    api::{self, HealthBoard, WireEncoder, WriteStreamLimits},
+    api::{self, HealthBoard, WireEncoder, WriteStreamLimits, server::Server as Services},
     app,
     bus::local::LocalBus,
     config::Config,
@@ -22,10 +22,9 @@ use swarmem::{
     wire::v1,
 };
 use tokio::runtime::Runtime;
-use tonic::{Code, Status, body::Body, codegen::http, service::Routes};
+use tonic::{Code, Status, codegen::http};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 use tonic_types::StatusExt as _;
-use tower::ServiceExt as _;
 
 use super::schema::{Method, Schema};
 
@@ -39,6 +38,8 @@ const MORE: Duration = Duration::from_secs(11);
 const INPUTS_MAX: u32 = 2_000;
 /// What a client takes of trailers at least.
 const TRAILERS_BYTES_MAX: usize = 8 * 1024;
+/// Bytes on their way in one direction.
+const PIPE_BYTES: usize = 64 * 1024;
 /// The swarm that every input finds, new and empty.
 const SWARM: &str = "default";
 
@@ -68,7 +69,8 @@ pub struct Answer {
 /// A coordinator that serves.
 pub struct Server {
     runtime: Runtime,
-    routes: Routes,
+    services: Services,
+    connection: RefCell<SendRequest<Bytes>>,
     lifecycle: Lifecycle,
     clock: Arc<ManualClock>,
     inputs: u32,
@@ -104,7 +106,7 @@ impl Server {
         let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_700_000_000_000_000)));
         let lifecycle = Lifecycle::new();
         let config = Config::default();
-        let routes = runtime.block_on(async {
+        let (services, connection) = runtime.block_on(async {
             let coordinator = Coordinator::start(
                 Arc::new(MemoryStore::new(clock.clone())),
                 Arc::new(LocalBus::default()),
@@ -115,17 +117,21 @@ impl Server {
             );
             let coordinator = coordinator.await.expect("a store in memory answers");
             let health = HealthBoard::default();
-            health.probe(&coordinator, 0).await;
-            let timeout = Duration::from_millis(config.server.request_timeout_ms);
+            health.probe(&coordinator).await;
             let write_stream = WriteStreamLimits {
                 requests_max: config.lanes.stream_requests_max,
                 bytes_max: config.lanes.stream_bytes_max,
             };
+            let transport = app::transport(&config);
+            let timeout = transport.request_timeout;
             let routes = api::routes(&coordinator, health.clone(), timeout, write_stream);
+            let in_flight = coordinator.in_flight().clone();
+            let services = Services::new(routes, transport, in_flight, lifecycle.clone());
             lifecycle.spawn("health", health.keep(coordinator.clone(), lifecycle.clone()));
-            routes.prepare()
+            let connection = connect(&services).await;
+            (services, RefCell::new(connection))
         });
-        Self { runtime, routes, lifecycle, clock, inputs: 0 }
+        Self { runtime, services, connection, lifecycle, clock, inputs: 0 }
     }
 
     /// Lets time pass for entries.
@@ -170,7 +176,7 @@ impl Server {
     fn exchange(&self, path: &str, headers: &Headers, body: Vec<u8>) -> Answer {
         let mut request = http::Request::builder()
             .method("POST")
-            .uri(path)
+            .uri(format!("http://fuzz{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         for (name, value) in headers {
@@ -179,32 +185,46 @@ impl Server {
                 request = request.header(*name, value);
             }
         }
-        let request = request.body(Body::new(Full::new(Bytes::from(body)))).expect("a path is a URI");
+        let request = request.body(()).expect("a path is a URI");
         self.runtime.block_on(async {
-            let response = self.routes.clone().oneshot(request).await.expect("is infallible");
-            let (parts, mut body) = api::explain(response).into_parts();
+            let mut connection = match self.connection.borrow().clone().ready().await {
+                Ok(connection) => connection,
+                // Idle for too long, it was asked to go.
+                Err(_) => connect(&self.services).await,
+            };
+            self.connection.replace(connection.clone());
+            let (response, mut sending) = connection.send_request(request, false).expect("is ready");
+            // Of a call that is refused before it is read the rest cannot be sent.
+            let _ = sending.send_data(body.into(), true);
+            let response = tokio::time::timeout(BEGIN, response).await;
+            let response = response.unwrap_or_else(|_| panic!("{path} does not answer"));
+            let response = response.unwrap_or_else(|error| panic!("{path} is cut off: {error}"));
+            let (parts, mut receiving) = response.into_parts();
             let mut status = Status::from_header_map(&parts.headers);
-            let (mut bytes, mut messages) = (bytes::BytesMut::new(), Vec::new());
+            let (mut bytes, mut messages) = (BytesMut::new(), Vec::new());
             while messages.len() < MESSAGES_MAX {
                 let patience = if messages.is_empty() { BEGIN } else { MORE };
-                let frame = match tokio::time::timeout(patience, body.frame()).await {
-                    Ok(Some(frame)) => frame,
+                let data = match tokio::time::timeout(patience, receiving.data()).await {
+                    Ok(Some(data)) => data,
                     Ok(None) => break,
                     // A stream may stay open, but not without a first word.
                     Err(_) if !messages.is_empty() => return Answer { status: Status::ok(""), messages },
                     Err(_) => panic!("{path} neither answers nor ends"),
                 };
-                let frame = frame.expect("the body is whole");
-                match frame.into_data() {
-                    Ok(data) => bytes.extend_from_slice(&data),
-                    Err(frame) => status = frame.trailers_ref().and_then(Status::from_header_map),
-                }
+                let data = data.unwrap_or_else(|error| panic!("{path} is cut off: {error}"));
+                let _ = receiving.flow_control().release_capacity(data.len());
+                bytes.extend_from_slice(&data);
                 while let Some(message) = unframed(&mut bytes) {
                     messages.push(message);
                 }
             }
-            let ended = status.is_some() || messages.len() >= MESSAGES_MAX;
-            assert!(ended, "{path} ended without a status");
+            let is_whole = messages.len() < MESSAGES_MAX;
+            if is_whole && status.is_none() {
+                let trailers = receiving.trailers().await;
+                let trailers = trailers.unwrap_or_else(|error| panic!("{path} is cut off: {error}"));
+                status = trailers.as_ref().and_then(Status::from_header_map);
+                assert!(status.is_some(), "{path} ended without a status");
+            }
             Answer { status: status.unwrap_or_else(|| Status::ok("")), messages }
         })
     }
@@ -252,8 +272,17 @@ impl Drop for Server {
     }
 }
 
+/// A new connection, kept going by a task.
+async fn connect(services: &Services) -> SendRequest<Bytes> {
+    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+    services.connect(theirs);
+    let (connection, driver) = h2::client::handshake(ours).await.expect("the service speaks HTTP/2");
+    tokio::spawn(driver);
+    connection
+}
+
 /// The next message, if it is there as a whole.
-fn unframed(bytes: &mut bytes::BytesMut) -> Option<Bytes> {
+fn unframed(bytes: &mut BytesMut) -> Option<Bytes> {
     let len = u32::from_be_bytes(bytes.get(1..5)?.try_into().ok()?) as usize;
     if bytes.len() < 5 + len {
         return None;
@@ -285,7 +314,7 @@ fn judge(path: &str, status: &Status) {
         Code::OutOfRange => &["COMPACTED", "FUTURE_REVISION"],
         Code::FailedPrecondition => &["INCARNATION_CHANGED"],
         Code::ResourceExhausted => {
-            &["MESSAGE_TOO_LARGE", "PREFIX_TOO_LARGE", "ANSWER_TOO_LARGE", "OVERLOADED"]
+            &["MESSAGE_TOO_LARGE", "PREFIX_TOO_LARGE", "ANSWER_TOO_LARGE", "HEADERS_TOO_LARGE", "OVERLOADED"]
         }
         Code::Unimplemented => &["METHOD_UNKNOWN"],
         // Only where the caller gave the call too little time.

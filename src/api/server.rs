@@ -114,14 +114,16 @@ impl Server {
                 let (socket, _) = tcp.accept().await?;
                 // An answer does not wait for the next one to fill a packet.
                 socket.set_nodelay(true)?;
-                self.take(socket);
+                self.connect(socket);
             }
-            Listener::Unix(unix) => self.take(unix.accept().await?.0),
+            Listener::Unix(unix) => self.connect(unix.accept().await?.0),
         }
         Ok(())
     }
 
-    fn take<S>(&self, socket: S)
+    /// Serves one connection over anything that carries bytes, in a task of its own; beyond the bound of connections every
+    /// call on it is refused.
+    pub fn connect<S>(&self, socket: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
