@@ -187,7 +187,8 @@ impl Server {
         }
         let request = request.body(()).expect("a path is a URI");
         self.runtime.block_on(async {
-            let mut connection = match self.connection.borrow().clone().ready().await {
+            let connection = self.connection.borrow().clone();
+            let mut connection = match connection.ready().await {
                 Ok(connection) => connection,
                 // Idle for too long, it was asked to go.
                 Err(_) => connect(&self.services).await,
