@@ -118,7 +118,7 @@ impl Harness {
     ) -> Result<Option<Arc<Version>>, Error> {
         let place = path(namespace, key);
         let at_hand = self.store.at_hand(swarm, &place);
-        let mut entries = self.store.entries(swarm, &[place.clone()], at).await?;
+        let mut entries = self.store.entries(swarm, std::slice::from_ref(&place), at).await?;
         assert_eq!(entries.versions.len(), 1);
         if at == At::Newest {
             // Whatever a store has at hand is what it would answer, before it is asked and afterwards.
