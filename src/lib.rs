@@ -9,7 +9,7 @@
 //! | [`api`] | gRPC: identity, conversion, errors, one file per service |
 //! | [`wire`] | the generated protocol |
 //! | [`client`] | the Rust client |
-//! | [`bench`] | loads, and what they cost |
+//! | [`mod@bench`] | loads, and what they cost |
 //! | [`cli`] | the command line |
 //! | [`config`] | settings from file, environment and flags |
 //! | [`lifecycle`] | tasks, signals, shutdown |
