@@ -95,7 +95,11 @@ impl SqliteStore {
     /// See [`OpenError`]; each says the way out.
     pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let SqliteOptions { path, read_connections, cache_bytes_max, busy_timeout, clock } = options;
-        let lock = Lock::take(&path)?;
+        let mut lock = Lock::take(&path)?;
+        if let Err(error) = lock.hold(&path) {
+            lock.give_up(&path);
+            return Err(error);
+        }
         let opened = async {
             let mut writer = open::open_writer(&path, busy_timeout).await?;
             let token_key = open::token_key(&mut writer, &path).await?;
@@ -106,7 +110,7 @@ impl SqliteStore {
         let (writer, token_key, identity) = match opened.await {
             Ok(opened) => opened,
             Err(error) => {
-                lock.give_up();
+                lock.give_up(&path);
                 return Err(error);
             }
         };

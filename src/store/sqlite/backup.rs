@@ -65,10 +65,14 @@ pub async fn backup(source: &Path, target: &Path) -> Result<(), BackupError> {
 /// When `backup` is no database of a known version, `target` is in use, or exists and `force` is false, or the disk
 /// fails.
 pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
-    let lock = Lock::take(target)?;
-    let restored = restore_locked(backup, target, force).await;
+    let mut lock = Lock::take(target)?;
+    let held = if target.exists() { lock.hold(target).map_err(BackupError::from) } else { Ok(()) };
+    let restored = match held {
+        Ok(()) => restore_locked(backup, target, force).await,
+        Err(error) => Err(error),
+    };
     if restored.is_err() {
-        lock.give_up();
+        lock.give_up(target);
     }
     restored
 }

@@ -1,10 +1,10 @@
-//! The lock that keeps a second process off a database. A file of its own: SQLite lets go of its locks between
-//! transactions. Knows nothing of what is in the database.
+//! The locks that keep a second process off a database: a file of its own beside it, since SQLite lets go of its locks
+//! between transactions, and the database itself, since a file may have several names. Knows nothing of what is in it.
 
 use std::{
     fs::{self, File, TryLockError},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,10 @@ pub(super) struct Lock {
     path: PathBuf,
     /// There was no such file before.
     is_new: bool,
+    /// Kept open until SQLite has closed the file: to close any handle of it ends the locks that SQLite has on it.
+    database: Option<File>,
+    /// There was no database before.
+    made: bool,
 }
 
 impl Lock {
@@ -32,7 +36,7 @@ impl Lock {
             match opened.try_lock() {
                 // Who gave up may have removed it in between: a lock that nobody else would find is none.
                 Ok(()) if is_at(&opened, &path).map_err(io)? => {
-                    return Ok(Self { file: opened, path, is_new });
+                    return Ok(Self { file: opened, path, is_new, database: None, made: false });
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -43,8 +47,33 @@ impl Lock {
         }
     }
 
+    /// Locks the database itself, whatever name it goes by. A new one is for its owner's eyes, and SQLite gives the files
+    /// beside it the same rights.
+    pub fn hold(&mut self, database: &Path) -> Result<(), OpenError> {
+        let io = |source| OpenError::Io { file: database.into(), source };
+        let made = File::options().create_new(true).read(true).write(true).mode(0o600).open(database);
+        self.made = made.is_ok();
+        let opened = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::open(database),
+            made => made,
+        };
+        let opened = opened.map_err(io)?;
+        match opened.try_lock() {
+            Ok(()) => self.database = Some(opened),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { file: database.into(), lock: database.into() });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        Ok(())
+    }
+
     /// Ends it because the database could not be used, and leaves nothing that was not there before.
-    pub fn give_up(self) {
+    pub fn give_up(self, database: &Path) {
+        let is_empty = |file: &File| file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if self.made && self.database.as_ref().is_some_and(is_empty) {
+            let _ = fs::remove_file(database);
+        }
         if self.is_new {
             // Where it cannot be removed it harms nobody.
             let _ = fs::remove_file(&self.path);

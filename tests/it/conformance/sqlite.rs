@@ -354,3 +354,31 @@ async fn an_entry_that_was_read_stays_at_hand_and_follows_commits() {
     store.delete_swarm(&id).await.unwrap();
     assert_eq!(at_hand(&id), None, "the swarm is gone");
 }
+
+#[tokio::test]
+async fn a_database_is_one_whatever_name_it_goes_by() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_h, _store) = harness(&file(&directory)).await;
+    let (hard, soft) = (directory.path().join("hard.db"), directory.path().join("soft.db"));
+    std::fs::hard_link(file(&directory), &hard).unwrap();
+    std::os::unix::fs::symlink(file(&directory), &soft).unwrap();
+    for other in [&hard, &soft] {
+        assert!(matches!(open(other).await, Err(OpenError::InUse { .. })), "{}", other.display());
+        assert!(restore(&file(&directory), other, true).await.is_err());
+    }
+    // Nor when somebody removes the file beside it.
+    std::fs::remove_file(directory.path().join("swarmem.db.lock")).unwrap();
+    assert!(matches!(open(&file(&directory)).await, Err(OpenError::InUse { .. })));
+}
+
+#[tokio::test]
+async fn nobody_but_its_owner_reads_a_new_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let (h, _store) = harness(&file(&directory)).await;
+    fill(&h).await;
+    for suffix in ["", "-wal", "-shm"] {
+        let path = directory.path().join(format!("swarmem.db{suffix}"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{suffix}");
+    }
+}
