@@ -166,6 +166,10 @@ pub(super) fn print_lost(cause: &str) {
     anstream::eprintln!("{style}warning:{style:#} lost the coordinator ({cause}); going on once it is back");
 }
 
+pub(super) fn print_back() {
+    anstream::eprintln!("the coordinator is back");
+}
+
 fn unreachable_line(address: &str, detail: &str) -> String {
     // The two ordinary cases need no more words.
     if !detail.contains("refused") && !detail.contains("No such file") {

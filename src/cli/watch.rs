@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Error, FilterArgs, Format, Global, Position,
-    error::print_lost,
+    error::{print_back, print_lost},
     output::{Output, excerpt},
     view::{EntryView, EventView, cause, clock_of, event_type},
 };
@@ -86,10 +86,11 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
     let client = global.connect().await?;
     let opened = match args.no_reconnect {
         true => client.watch_once(request).await.map(|watch| Source::Once(Box::new(watch))),
-        false => client
-            .watch(request)
-            .await
-            .map(|watch| Source::Lasting { link: watch.link(), watch: Box::new(watch) }),
+        false => client.watch(request).await.map(|watch| Source::Lasting {
+            link: watch.link(),
+            is_lost: false,
+            watch: Box::new(watch),
+        }),
     };
     let mut source = opened.map_err(|error| Error::WatchEnded { error, token: None })?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -117,31 +118,34 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
 
 /// A watch that comes back, or one that does not.
 enum Source {
-    Lasting { watch: Box<Watch>, link: Receiver<Link> },
+    Lasting { watch: Box<Watch>, link: Receiver<Link>, is_lost: bool },
     Once(Box<WatchOnce>),
 }
 
 impl Source {
-    /// The next response; says meanwhile, once each time, that the stream is lost. Safe to cancel.
+    /// The next response; says meanwhile, once each time, that the stream is lost, and that it is back. Safe to cancel.
     async fn next(&mut self) -> Result<Option<WatchResponse>, client::Error> {
-        let (watch, link) = match self {
+        let (watch, link, is_lost) = match self {
             Self::Once(watch) => return watch.next().await,
-            Self::Lasting { watch, link } => (watch, link),
+            Self::Lasting { watch, link, is_lost } => (watch, link, is_lost),
         };
         // Both ends of the link belong to the watch, so it cannot break off.
-        let mut was_up = matches!(*link.borrow_and_update(), Link::Up);
         loop {
             tokio::select! {
-                response = watch.next() => return response,
+                response = watch.next() => {
+                    if std::mem::take(is_lost) && matches!(response, Ok(Some(_))) {
+                        print_back();
+                    }
+                    return response;
+                }
                 Ok(()) = link.changed() => {}
             }
             match &*link.borrow_and_update() {
-                Link::Down { cause } if was_up => {
-                    was_up = false;
+                Link::Down { cause } if !*is_lost => {
+                    *is_lost = true;
                     print_lost(cause);
                 }
-                Link::Down { .. } => {}
-                Link::Up => was_up = true,
+                Link::Down { .. } | Link::Up => {}
             }
         }
     }

@@ -186,7 +186,7 @@ async fn the_watch_command_goes_on_when_the_coordinator_is_back() {
     assert!(event().contains("after"));
     let status = eventually("the end of the watch", async || child.try_wait().unwrap()).await;
     assert!(status.success());
-    assert_eq!(said.map(Result::unwrap).collect::<Vec<_>>(), Vec::<String>::new(), "once");
+    assert_eq!(said.map(Result::unwrap).collect::<Vec<_>>(), ["the coordinator is back"], "each once");
 }
 
 #[tokio::test]
