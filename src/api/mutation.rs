@@ -79,17 +79,24 @@ fn single(
     Request::write(author, idempotency, vec![operation], limits).map_err(invalid)
 }
 
+/// The two fields that all of the generated messages have under the same names.
+macro_rules! addressed {
+    () => {
+        fn swarm(&self) -> &str {
+            &self.swarm
+        }
+
+        fn request_id(&mut self) -> &mut String {
+            &mut self.request_id
+        }
+    };
+}
+
 impl Mutation for v1::PutRequest {
     type Response = v1::PutResponse;
     const METHOD: &'static str = "Put";
 
-    fn swarm(&self) -> &str {
-        &self.swarm
-    }
-
-    fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
-    }
+    addressed!();
 
     fn parse(
         self,
@@ -113,13 +120,7 @@ impl Mutation for v1::BatchPutRequest {
     type Response = v1::BatchPutResponse;
     const METHOD: &'static str = "BatchPut";
 
-    fn swarm(&self) -> &str {
-        &self.swarm
-    }
-
-    fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
-    }
+    addressed!();
 
     fn parse(
         self,
@@ -145,13 +146,7 @@ impl Mutation for v1::DeleteRequest {
     type Response = v1::DeleteResponse;
     const METHOD: &'static str = "Delete";
 
-    fn swarm(&self) -> &str {
-        &self.swarm
-    }
-
-    fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
-    }
+    addressed!();
 
     fn parse(
         self,
@@ -174,13 +169,7 @@ impl Mutation for v1::DeletePrefixRequest {
     type Response = v1::DeletePrefixResponse;
     const METHOD: &'static str = "DeletePrefix";
 
-    fn swarm(&self) -> &str {
-        &self.swarm
-    }
-
-    fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
-    }
+    addressed!();
 
     fn parse(
         self,
@@ -204,13 +193,7 @@ impl Mutation for v1::TransactRequest {
     type Response = v1::TransactResponse;
     const METHOD: &'static str = "Transact";
 
-    fn swarm(&self) -> &str {
-        &self.swarm
-    }
-
-    fn request_id(&mut self) -> &mut String {
-        &mut self.request_id
-    }
+    addressed!();
 
     fn parse(
         self,

@@ -63,6 +63,8 @@ impl<T> Future for Answer<T> {
 struct Sent {
     request: v1::WriteRequest,
     deadline: Instant,
+    /// It may have reached a coordinator.
+    is_out: bool,
     /// None once the caller was told that the time is over.
     reply: Option<oneshot::Sender<Result<Outcome, Error>>>,
     _room: OwnedSemaphorePermit,
@@ -164,7 +166,7 @@ impl WriteStream {
         let (reply, outcome) = oneshot::channel();
         let request = v1::WriteRequest { write: Some(write) };
         let deadline = Instant::now() + self.client.options.call_timeout;
-        let sent = Sent { request, deadline, reply: Some(reply), _room: room };
+        let sent = Sent { request, deadline, is_out: false, reply: Some(reply), _room: room };
         self.commands.send(sent).await.map_err(|_| open("the stream's task ended"))?;
         Ok(Answer { outcome, read })
     }
@@ -183,6 +185,8 @@ struct Driver {
 enum Ended {
     /// Nobody sends any more, and all is answered.
     Done,
+    /// It was not opened.
+    Unopened(Status),
     /// It broke, or the server shuts down.
     Broken(Status),
 }
@@ -198,13 +202,19 @@ impl Driver {
                 }
             }
             let answered_before = self.unanswered.len();
-            let status = match self.serve().await {
+            let (status, was_open) = match self.serve().await {
                 Ended::Done => return,
-                Ended::Broken(status) => status,
+                Ended::Unopened(status) => (status, false),
+                Ended::Broken(status) => (status, true),
             };
             let error = Error::of(status.clone(), self.client.connections.endpoint());
-            // The next write tries again, with a stream of its own.
-            if !may_pass(&error) {
+            let passes = may_pass(&error);
+            // Whoever refuses to open a stream has read nothing of it; a connection that breaks says nothing of that.
+            if was_open || passes {
+                self.unanswered.iter_mut().for_each(|sent| sent.is_out = true);
+            }
+            if !passes {
+                // The next write tries again, with a stream of its own.
                 self.fail_all(&status);
                 continue;
             }
@@ -226,11 +236,36 @@ impl Driver {
         let mut memory: MemoryServiceClient<Transport> = memory_on(transport);
         let opening = memory.write(requests);
         let until = Instant::now() + self.client.options.call_timeout;
-        match timeout_at(until, opening).await {
-            Ok(Ok(response)) => self.exchange(outbound, response.into_inner()).await,
-            Ok(Err(status)) => Ended::Broken(status),
-            Err(_) => Ended::Broken(Status::unavailable("the stream was not opened in time")),
+        let handed_over = self.unanswered.len();
+        match self.meanwhile(timeout_at(until, opening)).await {
+            Ok(Ok(response)) => {
+                for sent in self.unanswered.iter().skip(handed_over) {
+                    let _ = outbound.try_send(sent.request.clone());
+                }
+                self.exchange(outbound, response.into_inner()).await
+            }
+            Ok(Err(status)) => Ended::Unopened(status),
+            Err(_) => Ended::Unopened(Status::unavailable("the stream was not opened in time")),
         }
+    }
+
+    /// Does something while nothing can be answered: takes what is sent, and tells those whose time is over.
+    async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            let due = self.next_deadline();
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(sent) = self.sent.recv() => self.unanswered.push_back(sent),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.expire(),
+            }
+        }
+    }
+
+    /// All wait equally long, so the oldest that still waits comes first.
+    fn next_deadline(&self) -> Option<Instant> {
+        self.unanswered.iter().find(|sent| sent.reply.is_some()).map(|sent| sent.deadline)
     }
 
     async fn exchange(
@@ -241,7 +276,7 @@ impl Driver {
         // Dropped when nobody sends any more: that half-closes the stream.
         let mut outbound = Some(outbound);
         loop {
-            let due = self.unanswered.iter().find(|sent| sent.reply.is_some()).map(|sent| sent.deadline);
+            let due = self.next_deadline();
             tokio::select! {
                 biased;
                 response = responses.message() => match response {
@@ -282,16 +317,20 @@ impl Driver {
         }
     }
 
+    /// Ends what no other stream would settle: what may have been done is unknown, the rest was refused.
     fn fail_all(&mut self, status: &Status) {
         for mut sent in self.unanswered.drain(..) {
-            sent.answer(Err(Error::from(status.clone())));
+            let refused = Error::from(status.clone());
+            sent.answer(Err(match sent.is_out {
+                true => Error::OutcomeUnknown { request_id: id_of(&sent.request), cause: Box::new(refused) },
+                false => refused,
+            }));
         }
     }
 
     /// Pauses between two streams. Whoever was told that its time is over has no place on the next.
     async fn wait(&mut self, pause: Duration) {
-        tokio::time::sleep(pause).await;
-        self.expire();
+        self.meanwhile(tokio::time::sleep(pause)).await;
         self.unanswered.retain(|sent| sent.reply.is_some());
     }
 }
