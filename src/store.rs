@@ -278,6 +278,29 @@ pub enum Error {
     Corrupt(String),
 }
 
+impl Error {
+    /// Whether the store is well, and this is its answer.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(self, Self::SwarmNotFound | Self::SwarmExists | Self::Compacted { .. } | Self::Future { .. })
+    }
+
+    /// The same, for another who has to hear of it; of its cause only the text.
+    pub(crate) fn again(&self) -> Self {
+        let same = |cause: &Cause| cause.to_string().into();
+        match self {
+            Self::SwarmNotFound => Self::SwarmNotFound,
+            Self::SwarmExists => Self::SwarmExists,
+            Self::Compacted { floor } => Self::Compacted { floor: *floor },
+            Self::Future { newest } => Self::Future { newest: *newest },
+            Self::Unavailable(cause) => Self::Unavailable(same(cause)),
+            Self::Full(cause) => Self::Full(same(cause)),
+            Self::ReadOnly(cause) => Self::ReadOnly(same(cause)),
+            Self::OutcomeUnknown(cause) => Self::OutcomeUnknown(same(cause)),
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+        }
+    }
+}
+
 /// Why a commit did not answer with what it did.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

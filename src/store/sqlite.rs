@@ -4,9 +4,8 @@
 //! The write-ahead log is synchronised at every commit, so what was acknowledged survives `kill -9` and a power cut.
 
 mod backup;
-mod bulk;
 mod commit;
-mod connections;
+mod connection;
 mod identity;
 mod inspect;
 mod load;
@@ -16,11 +15,14 @@ mod maintain;
 mod open;
 mod persist;
 mod read;
+mod readers;
 mod recent;
 mod rows;
+mod schema;
 #[cfg(debug_assertions)]
 mod seeded_bug;
 mod swarms;
+mod writer;
 
 use std::{
     path::PathBuf,
@@ -35,7 +37,14 @@ pub use self::{
     inspect::{Inspection, inspect},
     open::OpenError,
 };
-use self::{connections::Connections, identity::Identity, lock::Lock, recent::Recent};
+use self::{
+    commit::{Committer, Pending},
+    identity::Identity,
+    lock::Lock,
+    readers::Readers,
+    recent::Recent,
+    writer::{Seat, Verdict, Writer},
+};
 use super::{
     At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
 };
@@ -81,9 +90,11 @@ impl SqliteOptions {
 pub struct SqliteStore {
     clock: Arc<dyn Clock>,
     token_key: TokenKey,
-    connections: Connections,
-    recent: Recent,
-    identity: Identity,
+    // Dropped before the lock: another process must not find the file open.
+    writer: Writer,
+    readers: Readers,
+    recent: Arc<Recent>,
+    identity: Arc<Identity>,
     /// Held as long as the store is open.
     lock: Mutex<Option<Lock>>,
 }
@@ -94,29 +105,35 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]; each says the way out.
     pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        in_background(move || Self::open_now(options)).await
+    }
+
+    fn open_now(options: SqliteOptions) -> Result<Self, OpenError> {
         let SqliteOptions { path, read_connections, cache_bytes_max, busy_timeout, clock } = options;
         let mut lock = Lock::take(&path)?;
-        if let Err(error) = lock.hold(&path) {
-            lock.give_up(&path);
-            return Err(error);
-        }
-        let opened = async {
-            let mut writer = open::open_writer(&path, busy_timeout).await?;
-            let token_key = open::token_key(&mut writer, &path).await?;
+        let opened = lock.hold(&path).and_then(|()| {
+            let connection = open::open_writer(&path, busy_timeout)?;
+            let token_key = open::token_key(&connection, &path)?;
             let identity =
                 Identity::of(&path).map_err(|source| OpenError::Io { file: path.clone(), source })?;
-            Ok((writer, token_key, identity))
-        };
-        let (writer, token_key, identity) = match opened.await {
+            Ok((connection, token_key, Arc::new(identity)))
+        });
+        let (connection, token_key, identity) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 lock.give_up(&path);
                 return Err(error);
             }
         };
-        let connections = Connections::new(writer, &path, busy_timeout, read_connections);
-        let recent = Recent::new(cache_bytes_max);
-        Ok(Self { clock, token_key, connections, recent, identity, lock: Mutex::new(Some(lock)) })
+        let readers = Readers::new(&path, busy_timeout, read_connections);
+        let recent = Arc::new(Recent::new(cache_bytes_max));
+        let committer = Committer {
+            clock: Arc::clone(&clock),
+            recent: Arc::clone(&recent),
+            identity: Arc::clone(&identity),
+        };
+        let writer = Writer::start(Seat::new(connection, path, busy_timeout), committer);
+        Ok(Self { clock, token_key, writer, readers, recent, identity, lock: Mutex::new(Some(lock)) })
     }
 
     /// Waits for what is under way, moves everything into the database file, and lets go of it. Calls that come
@@ -125,7 +142,8 @@ impl SqliteStore {
     /// # Errors
     /// When SQLite could not move everything; nothing is lost, the next opening does it.
     pub async fn close(&self) -> Result<(), Error> {
-        let closed = self.connections.close().await;
+        self.readers.close().await;
+        let closed = self.writer.close().await;
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
         closed
     }
@@ -139,65 +157,66 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), Error> {
         self.identity.check()?;
-        swarms::ping(&self.connections).await
+        self.readers.read(swarms::ping).await
     }
 
     async fn ping_write(&self) -> Result<(), Error> {
         self.identity.check()?;
-        commit::settle(self.connections.begin().await?).await
+        self.writer.write(|connection| commit::settle(connection).map(Verdict::Commit)).await
     }
 
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {
-        swarms::create(&self.connections, id, retention, self.clock.now()).await
+        let (id, now) = (id.clone(), self.clock.now());
+        self.writer.write(move |connection| swarms::create(connection, &id, retention, now)).await
     }
 
     async fn swarm(&self, id: &SwarmId) -> Result<Swarm, Error> {
-        swarms::get(&self.connections, id).await
+        let id = id.clone();
+        self.readers.read(move |connection| swarms::find(connection, &id)?.swarm()).await
     }
 
     async fn list_swarms(&self, after: Option<&SwarmId>, limit: usize) -> Result<Vec<Swarm>, Error> {
-        swarms::list(&self.connections, after, limit).await
+        let after = after.cloned();
+        self.readers.read(move |connection| swarms::list(connection, after.as_ref(), limit)).await
     }
 
     async fn delete_swarm(&self, id: &SwarmId) -> Result<(), Error> {
-        let deleted = swarms::delete(&self.connections, id).await;
+        let id = id.clone();
+        let deleted = self.writer.write(move |connection| swarms::delete(connection, &id)).await;
         self.recent.forget();
         deleted
     }
 
     async fn heads(&self, ids: &[SwarmId]) -> Result<Vec<Option<Head>>, Error> {
-        swarms::heads(&self.connections, ids).await
+        let ids = ids.to_vec();
+        self.readers.read(move |connection| swarms::heads(connection, &ids)).await
     }
 
     async fn commit(&self, id: &SwarmId, batch: &Batch) -> Result<Applied, CommitError> {
-        self.identity.check()?;
-        let committed = match commit::commit(&self.connections, &*self.clock, id, batch).await {
-            // Before anything is acknowledged: a commit to a file that nobody can open again is none.
-            Ok(applied) => self.identity.check().map(|()| applied).map_err(CommitError::from),
-            Err(error) => Err(error),
-        };
-        match &committed {
-            Ok(applied) => self.recent.follow(id, applied),
-            Err(_) => self.recent.forget(),
-        }
-        committed
+        let (swarm, batch) = (id.clone(), batch.clone());
+        self.writer.commit(|reply| Pending { swarm, batch, reply }).await
     }
 
     async fn is_committed(&self, id: &SwarmId, nonce: Nonce, after: Revision) -> Result<bool, Error> {
-        commit::is_committed(&self.connections, id, nonce, after).await
+        let id = id.clone();
+        self.writer.write(move |connection| commit::is_committed(connection, &id, nonce, after)).await
     }
 
     async fn mark_at(&self, id: &SwarmId, revision: Revision) -> Result<(Head, Mark), Error> {
-        read::mark_at(&self.connections, id, revision).await
+        let id = id.clone();
+        self.readers.read(move |connection| read::mark_at(connection, &id, revision)).await
     }
 
     async fn log(&self, id: &SwarmId, after: LogCursor, limit: PageLimit) -> Result<Page, Error> {
-        read::log(&self.connections, id, after, limit).await
+        let id = id.clone();
+        self.readers.read(move |connection| read::log(connection, &id, after, limit)).await
     }
 
     async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error> {
         let before = self.recent.before();
-        let entries = read::entries(&self.connections, id, paths, at).await?;
+        let (swarm, paths) = (id.clone(), paths.to_vec());
+        let entries =
+            self.readers.read(move |connection| read::entries(connection, &swarm, &paths, at)).await?;
         if at == At::Newest {
             self.recent.keep(before, id, &entries.head, &entries.versions);
         }
@@ -209,7 +228,8 @@ impl Store for SqliteStore {
     }
 
     async fn scan(&self, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error> {
-        read::scan(&self.connections, id, scan).await
+        let (id, scan) = (id.clone(), scan.clone());
+        self.readers.read(move |connection| read::scan(connection, &id, &scan)).await
     }
 
     async fn history(
@@ -219,15 +239,17 @@ impl Store for SqliteStore {
         before: Option<Revision>,
         limit: PageLimit,
     ) -> Result<Page, Error> {
-        read::history(&self.connections, id, path, before, limit).await
+        let (id, path) = (id.clone(), path.clone());
+        self.readers.read(move |connection| read::history(connection, &id, &path, before, limit)).await
     }
 
     async fn compact(&self, id: &SwarmId, floor: Revision, rows_max: usize) -> Result<Compaction, Error> {
-        maintain::compact(&self.connections, id, floor, rows_max).await
+        let id = id.clone();
+        self.writer.write(move |connection| maintain::compact(connection, &id, floor, rows_max)).await
     }
 
     async fn purge(&self, clock: Timestamp, rows_max: usize) -> Result<bool, Error> {
-        maintain::purge(&self.connections, clock, rows_max).await
+        self.writer.write(move |connection| maintain::purge(connection, clock, rows_max)).await
     }
 
     async fn expiring(
@@ -236,42 +258,62 @@ impl Store for SqliteStore {
         after: Option<&SwarmId>,
         limit: usize,
     ) -> Result<Vec<SwarmId>, Error> {
-        maintain::expiring(&self.connections, clock, after, limit).await
+        let after = after.cloned();
+        self.readers
+            .read(move |connection| maintain::expiring(connection, clock, after.as_ref(), limit))
+            .await
     }
 
     async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error> {
-        maintain::expired(&self.connections, id, clock, limit).await
+        let id = id.clone();
+        self.readers.read(move |connection| maintain::expired(connection, &id, clock, limit)).await
+    }
+}
+
+/// Does what waits for the disk where it holds nobody up.
+async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }
 
 /// The extended result code, if SQLite gave one.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    Some(error.sqlite_error()?.extended_code)
 }
 
 /// What a failed statement, or a commit that is undone, means to the caller. Full disks, locks and the like pass; a
 /// damaged file does not.
-fn error(error: sqlx::Error) -> Error {
-    const READ_ONLY: i32 = 8;
-    const CORRUPT: i32 = 11;
-    const FULL: i32 = 13;
-    const NOT_A_DATABASE: i32 = 26;
-    /// The index of the write-ahead log, a file beside it, could not grow.
-    const IO_INDEX_SIZE: i32 = 4874;
-    let code = code(&error);
-    match (code.map(|code| code & 0xff), &error) {
-        (Some(CORRUPT | NOT_A_DATABASE), _)
-        | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Error::Corrupt(error.to_string()),
-        (Some(READ_ONLY), _) => Error::ReadOnly(Box::new(error)),
-        (Some(FULL), _) => Error::Full(Box::new(error)),
-        _ if code == Some(IO_INDEX_SIZE) => Error::Full(Box::new(error)),
-        _ => Error::Unavailable(Box::new(error)),
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        const READ_ONLY: i32 = 8;
+        const CORRUPT: i32 = 11;
+        const FULL: i32 = 13;
+        const NOT_A_DATABASE: i32 = 26;
+        /// The index of the write-ahead log, a file beside it, could not grow.
+        const IO_INDEX_SIZE: i32 = 4874;
+        let Some(code) = code(&error) else {
+            // Nothing else can go wrong than that a value is not what its column is to hold.
+            return Self::Corrupt(error.to_string());
+        };
+        match code & 0xff {
+            CORRUPT | NOT_A_DATABASE => Self::Corrupt(error.to_string()),
+            READ_ONLY => Self::ReadOnly(Box::new(error)),
+            FULL => Self::Full(Box::new(error)),
+            _ if code == IO_INDEX_SIZE => Self::Full(Box::new(error)),
+            _ => Self::Unavailable(Box::new(error)),
+        }
     }
 }
 
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".into())
+}
+
 /// Makes sure that a statement touched what it was to touch.
-fn affected(rows: u64, expected: usize) -> Result<(), Error> {
-    if rows == expected as u64 {
+fn affected(rows: usize, expected: usize) -> Result<(), Error> {
+    if rows == expected {
         return Ok(());
     }
     Err(Error::Corrupt(format!("a statement touched {rows} rows instead of {expected}")))

@@ -81,10 +81,11 @@ const CONFINED: &[Confined] = &[
         why: "the protocol is translated at the edge, so that the inside can be read and tested without it",
     },
     Confined {
-        paths: &["sqlx*"],
-        to: &["store::sqlite", "store::postgres"],
+        paths: &["rusqlite"],
+        to: &["store::sqlite"],
         why: "a database is known to its backend alone",
     },
+    Confined { paths: &["sqlx*"], to: &["store::postgres"], why: "a database is known to its backend alone" },
     Confined {
         paths: &["redis"],
         to: &["store::redis", "bus::redis"],
@@ -267,8 +268,8 @@ fn the_check_finds_every_way_to_break_a_rule() {
         ("domain.rs", "#[derive(Clone, prost::Message)] struct S;", "confined to api"),
         ("domain.rs", "use prost_types::Timestamp;", "confined to api"),
         ("store/sqlite.rs", "use tonic_types::ErrorDetails;", "confined to api"),
-        ("coordinator.rs", "extern crate sqlx;", "confined to store::sqlite"),
-        ("store.rs", "fn f() { sqlx::query!(\"SELECT 1\"); }", "confined to store::sqlite"),
+        ("coordinator.rs", "extern crate rusqlite;", "confined to store::sqlite"),
+        ("store.rs", "fn f() { sqlx::query!(\"SELECT 1\"); }", "confined to store::postgres"),
         ("store/memory.rs", "fn f() { tokio::select! { _ = sqlx::query(\"\") => {} } }", "confined to store"),
         ("bus/local.rs", "use redis::Client;", "confined to store::redis"),
         ("coordinator.rs", "use std::time::{Duration, SystemTime};", "confined to domain::time"),
@@ -296,7 +297,7 @@ fn the_check_lets_pass_what_is_allowed() {
         ("store/codec.rs", "use prost::Message; pub mod v1 { tonic::include_proto!(\"swarmem.store.v1\"); }"),
         (
             "store/sqlite/rows.rs",
-            "use super::{super::{Error, codec}, Sqlite}; use sqlx::Row; use crate::domain::Key;",
+            "use super::{super::{Error, codec}, Sqlite}; use rusqlite::Row; use crate::domain::Key;",
         ),
         ("store.rs", "pub mod sqlite; pub mod memory; mod codec; use codec::Record; use crate::domain::Key;"),
         ("domain/time.rs", "use std::time::SystemTime; fn f() { SystemTime::now(); }"),

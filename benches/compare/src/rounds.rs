@@ -124,7 +124,7 @@ impl Stand {
             writes: ours.swarm("writes", CONNECTIONS).await?,
             echoes: bare.clients(1).await?,
             etcd_puts: etcd.clients(CONNECTIONS).await?,
-            sqlite: Bare::create(directory.path()).await?,
+            sqlite: Bare::create(directory.path())?,
             window: args.window(),
             gets,
             ours,
@@ -184,10 +184,10 @@ impl Stand {
         let streams = writers(&self.writes, CONNECTIONS, keys, &self.content).into_iter().enumerate();
         let streams = streams.map(|(index, put)| Pipeline::new(put, share(PIPELINED, CONNECTIONS, index)));
         let ours = self.closed(streams.collect(), self.our_process()).await?;
-        let written = Written::by(&self.ours.coordinator.database(), "writes").await?;
+        let written = Written::by(&self.ours.coordinator.database(), "writes")?;
         let meter = Meter::of(Some(Process::this()));
         let before = meter.read();
-        let sqlite = self.sqlite.run(&written, self.window.measured).await?;
+        let sqlite = self.sqlite.run(&written, self.window.measured)?;
         let spent = meter.since(&before);
         let theirs = self.etcd_writers(256, "writes", keys);
         let theirs = self.closed(theirs, Some(self.etcd.process())).await?;

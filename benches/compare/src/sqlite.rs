@@ -8,17 +8,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, QueryBuilder, Row as _, Sqlite, SqliteConnection,
-    query_builder::Separated,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-};
+use rusqlite::{Connection, OpenFlags, params};
 use swarmem::bench::material::{self, Keys, NAMESPACE};
 
 /// Commits that are looked at, the newest.
 const COMMITS: i64 = 2_000;
-/// Rows in one statement at most, as in the product.
-const ROWS_MAX: usize = 64;
 
 /// What the product wrote: how many rows each commit had, and how long the blobs of a row were.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,30 +26,27 @@ pub struct Written {
 
 impl Written {
     /// Reads it out of a coordinator's database: each commit has a nonce of its own.
-    pub async fn by(database: &Path, swarm: &str) -> anyhow::Result<Self> {
-        let mut connection = SqliteConnectOptions::new().filename(database).read_only(true).connect().await?;
-        let sizes = sqlx::query(
-            "SELECT count(*) AS size FROM log WHERE swarm_id = (SELECT swarm_id FROM heads WHERE name = ?1) \
+    pub fn by(database: &Path, swarm: &str) -> anyhow::Result<Self> {
+        let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut sizes = connection.prepare(
+            "SELECT count(*) FROM log WHERE swarm_id = (SELECT swarm_id FROM heads WHERE name = ?1) \
              GROUP BY nonce ORDER BY max(id) DESC LIMIT ?2",
-        );
-        let sizes = sizes.bind(swarm).bind(COMMITS).fetch_all(&mut connection).await?;
-        let rows = sizes.iter().map(|row| Ok(usize::try_from(row.try_get::<i64, _>("size")?)?));
-        let rows = rows.collect::<anyhow::Result<Vec<_>>>()?;
+        )?;
+        let sizes = sizes.query_map((swarm, COMMITS), |row| row.get(0))?;
+        let rows = sizes.collect::<Result<Vec<usize>, _>>()?;
         anyhow::ensure!(!rows.is_empty(), "the coordinator wrote nothing");
-        let lengths = sqlx::query(
-            "SELECT length(meta) AS meta, length(content) AS content, length(digest) AS digest, \
-             length(outcome) AS outcome FROM log JOIN requests USING (swarm_id, revision) \
-             WHERE swarm_id = (SELECT swarm_id FROM heads WHERE name = ?1) LIMIT 1",
-        );
-        let lengths = lengths.bind(swarm).fetch_one(&mut connection).await?;
-        let length = |name| anyhow::Ok(usize::try_from(lengths.try_get::<i64, _>(name)?)?);
-        Ok(Self {
-            rows,
-            meta_bytes: length("meta")?,
-            content_bytes: length("content")?,
-            digest_bytes: length("digest")?,
-            outcome_bytes: length("outcome")?,
-        })
+        let lengths = "SELECT length(meta), length(content), length(digest), length(outcome) \
+             FROM log JOIN requests USING (swarm_id, revision) \
+             WHERE swarm_id = (SELECT swarm_id FROM heads WHERE name = ?1) LIMIT 1";
+        Ok(connection.query_row(lengths, [swarm], |row| {
+            Ok(Self {
+                rows,
+                meta_bytes: row.get(0)?,
+                content_bytes: row.get(1)?,
+                digest_bytes: row.get(2)?,
+                outcome_bytes: row.get(3)?,
+            })
+        })?)
     }
 
     /// How many rows a commit had, on average.
@@ -66,45 +57,36 @@ impl Written {
 
 /// A database with the product's schema and settings, and one swarm.
 pub struct Bare {
-    connection: SqliteConnection,
+    connection: Connection,
     revision: i64,
     keys: Keys,
 }
 
 impl Bare {
-    pub async fn create(directory: &Path) -> anyhow::Result<Self> {
-        let mut connection = SqliteConnectOptions::new()
-            .filename(directory.join("bare.db"))
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("wal_autocheckpoint", "4096")
-            .pragma("journal_size_limit", "67108864")
-            .pragma("cache_size", "-16384")
-            .pragma("temp_store", "MEMORY")
-            .disable_statement_logging()
-            .connect()
-            .await?;
+    pub fn create(directory: &Path) -> anyhow::Result<Self> {
+        let connection = Connection::open(directory.join("bare.db"))?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096; \
+             PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY",
+        )?;
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/sqlite");
         let mut files =
             fs::read_dir(&migrations)?.map(|file| Ok(file?.path())).collect::<anyhow::Result<Vec<_>>>()?;
         files.sort();
         for file in files {
             let text = fs::read_to_string(&file)?;
-            sqlx::raw_sql(AssertSqlSafe(text))
-                .execute(&mut connection)
-                .await
-                .with_context(|| format!("{}", file.display()))?;
+            connection.execute_batch(&text).with_context(|| format!("{}", file.display()))?;
         }
-        let head = "INSERT INTO heads (swarm_id, name, incarnation, revision, nonce, time_us, floor_revision, floor_nonce, \
-                    compacted_revision, entries, content_bytes, retention_age_us, retention_revisions, create_time_us) \
-                    VALUES (1, 'bench', x'00', 0, x'00', 0, 0, x'00', 0, 0, 0, 0, 1000, 0)";
-        sqlx::query(head).execute(&mut connection).await?;
+        connection.execute_batch(
+            "INSERT INTO heads (swarm_id, name, incarnation, revision, nonce, time_us, floor_revision, floor_nonce, \
+             compacted_revision, entries, content_bytes, retention_age_us, retention_revisions, create_time_us) \
+             VALUES (1, 'bench', x'00', 0, x'00', 0, 0, x'00', 0, 0, 0, 0, 1000, 0)",
+        )?;
         Ok(Self { connection, revision: 0, keys: Keys::fresh() })
     }
 
     /// Writes batches of these sizes over and over, for so long. Returns puts a second.
-    pub async fn run(&mut self, written: &Written, time: Duration) -> anyhow::Result<f64> {
+    pub fn run(&mut self, written: &Written, time: Duration) -> anyhow::Result<f64> {
         let shape = Shape {
             meta: vec![7; written.meta_bytes],
             content: material::content(written.content_bytes).into_bytes(),
@@ -113,7 +95,7 @@ impl Bare {
         };
         let (begun, mut puts) = (Instant::now(), 0);
         for &rows in written.rows.iter().cycle() {
-            self.commit(rows, &shape).await?;
+            self.commit(rows, &shape)?;
             puts += rows;
             if begun.elapsed() >= time {
                 break;
@@ -122,36 +104,35 @@ impl Bare {
         Ok(puts as f64 / begun.elapsed().as_secs_f64())
     }
 
-    async fn commit(&mut self, rows: usize, shape: &Shape) -> anyhow::Result<()> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
-        let first = self.revision + 1;
-        let rows: Vec<_> = (first..).take(rows).map(|revision| (revision, self.keys.draw())).collect();
-        self.revision += rows.len() as i64;
-        let nonce = [7_u8; 16].as_slice();
-        insert(&mut self.connection, LOG, &rows, |row, (revision, key)| {
-            row.push_bind(1).push_bind(*revision).push_bind(0).push_bind(nonce).push_bind(NAMESPACE);
-            row.push_bind(key.as_str()).push_bind(1).push_bind(1).push_bind(1_700_000_000_000_000_i64);
-            row.push_bind(*revision).push_bind(1_700_000_000_000_000_i64).push_bind(1).push_bind(None::<i64>);
-            row.push_bind(1024).push_bind(shape.meta.as_slice()).push_bind(shape.content.as_slice());
-        })
-        .await?;
-        insert(&mut self.connection, VERSIONS, &rows, |row, (revision, key)| {
-            row.push_bind(1).push_bind(NAMESPACE).push_bind(key.as_str());
-            row.push_bind(*revision).push_bind(0).push_bind(1);
-        })
-        .await?;
-        insert(&mut self.connection, REQUESTS, &rows, |row, (revision, _)| {
-            // As long, and as much in order, as the request ids of a client.
-            let id = format!("0190a6b2-0000-7000-{:04x}-{revision:012x}", revision % 0xffff);
-            row.push_bind(1).push_bind("bench").push_bind(id).push_bind(shape.digest.as_slice());
-            row.push_bind(*revision).push_bind(nonce).push_bind(1_700_000_000_000_000_i64 + *revision);
-            row.push_bind(shape.outcome.as_slice());
-        })
-        .await?;
-        let head = "UPDATE heads SET revision = ?1, nonce = ?2, time_us = ?1, entries = ?1, content_bytes = ?1 WHERE swarm_id = 1";
-        sqlx::query(head).bind(self.revision).bind(nonce).execute(&mut self.connection).await?;
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        Ok(())
+    fn commit(&mut self, rows: usize, shape: &Shape) -> anyhow::Result<()> {
+        const TIME: i64 = 1_700_000_000_000_000;
+        let nonce = [7_u8; 16];
+        let transaction = self.connection.transaction()?;
+        {
+            let mut log = transaction.prepare_cached(LOG)?;
+            let mut versions = transaction.prepare_cached(VERSIONS)?;
+            let mut requests = transaction.prepare_cached(REQUESTS)?;
+            for _ in 0..rows {
+                self.revision += 1;
+                let (revision, key) = (self.revision, self.keys.draw());
+                log.execute(params![revision, nonce, NAMESPACE, key, TIME, shape.meta, shape.content])?;
+                versions.execute(params![NAMESPACE, key, revision])?;
+                // As long, and as much in order, as the request ids of a client.
+                let id = format!("0190a6b2-0000-7000-{:04x}-{revision:012x}", revision % 0xffff);
+                requests.execute(params![
+                    id,
+                    shape.digest,
+                    revision,
+                    nonce,
+                    TIME + revision,
+                    shape.outcome
+                ])?;
+            }
+            let head = "UPDATE heads SET revision = ?1, nonce = ?2, time_us = ?1, entries = ?1, content_bytes = ?1 \
+                        WHERE swarm_id = 1";
+            transaction.prepare_cached(head)?.execute((self.revision, nonce))?;
+        }
+        Ok(transaction.commit()?)
     }
 }
 
@@ -163,23 +144,9 @@ struct Shape {
 }
 
 const LOG: &str = "INSERT OR ROLLBACK INTO log (swarm_id, revision, ordinal, nonce, namespace, key, change, cause, time_us, \
-                   create_revision, create_time_us, version, expire_us, content_bytes, meta, content) ";
-const VERSIONS: &str =
-    "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) ";
-const REQUESTS: &str = "INSERT OR REPLACE INTO requests (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) ";
-
-async fn insert<'a, T>(
-    connection: &mut SqliteConnection,
-    into: &'static str,
-    mut rows: &'a [T],
-    bind: impl Fn(&mut Separated<'_, Sqlite, &'static str>, &'a T),
-) -> anyhow::Result<()> {
-    while let Some(power) = rows.len().min(ROWS_MAX).checked_ilog2() {
-        let (chunk, rest) = rows.split_at(1 << power);
-        let mut sql = QueryBuilder::<Sqlite>::new(into);
-        sql.push_values(chunk, |mut row, of| bind(&mut row, of));
-        sql.build().execute(&mut *connection).await?;
-        rows = rest;
-    }
-    Ok(())
-}
+                   create_revision, create_time_us, version, expire_us, content_bytes, meta, content) \
+                   VALUES (1, ?1, 0, ?2, ?3, ?4, 0, 1, ?5, ?1, ?5, 1, NULL, 1024, ?6, ?7)";
+const VERSIONS: &str = "INSERT OR ROLLBACK INTO versions (swarm_id, namespace, key, revision, ordinal, change) \
+                        VALUES (1, ?1, ?2, ?3, 0, 0)";
+const REQUESTS: &str = "INSERT OR REPLACE INTO requests (swarm_id, agent, request_id, digest, revision, nonce, time_us, outcome) \
+                        VALUES (1, 'bench', ?1, ?2, ?3, ?4, ?5, ?6)";

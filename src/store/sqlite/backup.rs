@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection as _, SqliteConnection};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{
     OpenError,
-    connections::connect_options,
+    connection::existing,
+    in_background,
     lock::Lock,
     open::{self, database_error, with_suffix},
 };
@@ -48,9 +49,14 @@ pub enum BackupError {
 /// # Errors
 /// When `source` is no database of a known version, `target` exists, or the disk fails.
 pub async fn backup(source: &Path, target: &Path) -> Result<(), BackupError> {
+    let (source, target) = (source.to_owned(), target.to_owned());
+    in_background(move || backup_now(&source, &target)).await
+}
+
+fn backup_now(source: &Path, target: &Path) -> Result<(), BackupError> {
     refuse_existing(target)?;
     let partial = with_suffix(target, ".partial");
-    let placed = match copy(source, &partial).await {
+    let placed = match copy(source, &partial) {
         Ok(()) => refuse_existing(target).and_then(|()| place(&partial, target)),
         Err(error) => Err(error),
     };
@@ -65,10 +71,15 @@ pub async fn backup(source: &Path, target: &Path) -> Result<(), BackupError> {
 /// When `backup` is no database of a known version, `target` is in use, or exists and `force` is false, or the disk
 /// fails.
 pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
+    let (backup, target) = (backup.to_owned(), target.to_owned());
+    in_background(move || restore_now(&backup, &target, force)).await
+}
+
+fn restore_now(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
     let mut lock = Lock::take(target)?;
     let held = if target.exists() { lock.hold(target).map_err(BackupError::from) } else { Ok(()) };
     let restored = match held {
-        Ok(()) => restore_locked(backup, target, force).await,
+        Ok(()) => restore_locked(backup, target, force),
         Err(error) => Err(error),
     };
     if restored.is_err() {
@@ -77,44 +88,41 @@ pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), Ba
     restored
 }
 
-async fn restore_locked(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
+fn restore_locked(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
     if !force {
         refuse_existing(target)?;
     }
     let partial = with_suffix(target, ".partial");
-    let renewed = match copy(backup, &partial).await {
-        Ok(()) => renew_incarnations(&partial).await,
+    let renewed = match copy(backup, &partial) {
+        Ok(()) => renew_incarnations(&partial),
         Err(error) => Err(error),
     };
     let placed = match renewed.and_then(|()| sync(&partial)) {
-        Ok(()) => remove_log(target).await.and_then(|()| place(&partial, target)),
+        Ok(()) => remove_log(target).and_then(|()| place(&partial, target)),
         Err(error) => Err(error),
     };
     tidied(placed, &partial)
 }
 
 /// One state of `source`, durable, in the new file `partial`.
-async fn copy(source: &Path, partial: &Path) -> Result<(), BackupError> {
-    let mut connection = open_existing(source).await?;
+fn copy(source: &Path, partial: &Path) -> Result<(), BackupError> {
+    let connection = open_existing(source)?;
     for leftover in ["", "-journal", "-wal", "-shm"] {
         remove_if_there(&with_suffix(partial, leftover))?;
     }
-    let failed = |error| BackupError::from(database_error(source, error));
-    sqlx::query("VACUUM INTO ?1")
-        .bind(partial.to_string_lossy().into_owned())
-        .execute(&mut connection)
-        .await
-        .map_err(failed)?;
-    connection.close().await.map_err(failed)?;
+    connection
+        .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
+        .map_err(|error| database_error(source, error))?;
+    drop(connection);
     sync(partial)
 }
 
 /// Removes the write-ahead log of a database that is about to be replaced: the new one must not inherit it. What is in
 /// it goes into the old database first, which stays whole should we be killed before it is replaced.
-async fn remove_log(database: &Path) -> Result<(), BackupError> {
-    if let Ok(old) = open_existing(database).await {
+fn remove_log(database: &Path) -> Result<(), BackupError> {
+    if let Ok(old) = open_existing(database) {
         // The last connection to close does it. If it cannot, the database was damaged before.
-        drop(old.close().await);
+        drop(old);
     }
     remove_if_there(&with_suffix(database, "-wal"))?;
     remove_if_there(&with_suffix(database, "-shm"))
@@ -128,36 +136,33 @@ fn tidied(placed: Result<(), BackupError>, partial: &Path) -> Result<(), BackupE
     placed
 }
 
-async fn open_existing(file: &Path) -> Result<SqliteConnection, BackupError> {
+fn open_existing(file: &Path) -> Result<Connection, BackupError> {
     if !file.exists() {
         return Err(OpenError::Missing { file: file.into() }.into());
     }
-    let mut connection = SqliteConnection::connect_with(&connect_options(file, BUSY_TIMEOUT))
-        .await
-        .map_err(|error| database_error(file, error))?;
-    open::check(&mut connection, file).await?;
+    let connection = existing(file, BUSY_TIMEOUT).map_err(|error| database_error(file, error))?;
+    open::check(&connection, file)?;
     Ok(connection)
 }
 
-async fn renew_incarnations(file: &Path) -> Result<(), BackupError> {
-    let failed = |error| BackupError::from(database_error(file, error));
-    let mut connection =
-        SqliteConnection::connect_with(&connect_options(file, BUSY_TIMEOUT)).await.map_err(failed)?;
-    let mut transaction = connection.begin().await.map_err(failed)?;
-    let swarms: Vec<i64> = sqlx::query_scalar("SELECT swarm_id FROM heads")
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    for swarm_id in swarms {
-        sqlx::query("UPDATE heads SET incarnation = ?2 WHERE swarm_id = ?1")
-            .bind(swarm_id)
-            .bind(Uuid::new_v4().as_bytes().as_slice())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-    }
-    transaction.commit().await.map_err(failed)?;
-    connection.close().await.map_err(failed)
+fn renew_incarnations(file: &Path) -> Result<(), BackupError> {
+    let renew = || {
+        let mut connection = existing(file, BUSY_TIMEOUT)?;
+        let transaction = connection.transaction()?;
+        for swarm_id in swarm_ids(&transaction)? {
+            transaction.execute(
+                "UPDATE heads SET incarnation = ?2 WHERE swarm_id = ?1",
+                (swarm_id, Uuid::new_v4().as_bytes()),
+            )?;
+        }
+        transaction.commit()?;
+        connection.close().map_err(|(_, error)| error)
+    };
+    renew().map_err(|error| database_error(file, error).into())
+}
+
+fn swarm_ids(connection: &Connection) -> Result<Vec<i64>, rusqlite::Error> {
+    connection.prepare("SELECT swarm_id FROM heads")?.query_map([], |row| row.get(0))?.collect()
 }
 
 fn refuse_existing(file: &Path) -> Result<(), BackupError> {

@@ -3,11 +3,13 @@
 
 use std::{path::Path, time::Duration};
 
-use sqlx::{Connection as _, SqliteConnection};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    connections::connect_options,
-    open::{self, OpenError, database_error, known_version, with_suffix},
+    connection::looking,
+    in_background,
+    open::{self, OpenError, database_error, with_suffix},
+    schema,
 };
 use crate::domain::time::Timestamp;
 
@@ -32,39 +34,38 @@ pub struct Inspection {
 /// # Errors
 /// When it is none of ours, of a version that is not known, or cannot be read.
 pub async fn inspect(file: &Path, deep: bool) -> Result<Inspection, OpenError> {
+    let file = file.to_owned();
+    in_background(move || inspect_now(&file, deep)).await
+}
+
+fn inspect_now(file: &Path, deep: bool) -> Result<Inspection, OpenError> {
     if !file.exists() {
         return Err(OpenError::Missing { file: file.into() });
     }
     let failed = |source| database_error(file, source);
     // With nothing in a write-ahead log there is nothing to coordinate with anybody, and no file to be made for that.
     let is_quiet = !with_suffix(file, "-wal").exists();
-    let options = connect_options(file, BUSY_TIMEOUT).read_only(true).immutable(is_quiet);
-    let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
-    open::check(&mut connection, file).await?;
-    let has = |table: &'static str| {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)").bind(table)
+    let connection = looking(file, is_quiet, BUSY_TIMEOUT).map_err(failed)?;
+    let version = open::check(&connection, file)?;
+    let looked = || {
+        let newest = if version > 0 { newest(&connection)? } else { None };
+        let damage = if deep { damage(&connection)? } else { Vec::new() };
+        let schema_version = (version > 0).then_some(version);
+        Ok(Inspection { schema_version, known_version: schema::KNOWN, newest, damage })
     };
-    let mut inspection =
-        Inspection { schema_version: None, known_version: known_version(), newest: None, damage: Vec::new() };
-    if has("_sqlx_migrations").fetch_one(&mut connection).await.map_err(failed)? {
-        inspection.schema_version = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed)?;
-    }
-    if has("heads").fetch_one(&mut connection).await.map_err(failed)? {
-        let newest: Option<(String, i64)> =
-            sqlx::query_as("SELECT name, time_us FROM heads ORDER BY time_us DESC LIMIT 1")
-                .fetch_optional(&mut connection)
-                .await
-                .map_err(failed)?;
-        inspection.newest = newest.map(|(name, time)| (name, Timestamp::from_micros(time)));
-    }
-    if deep {
-        let said: Vec<String> =
-            sqlx::query_scalar("PRAGMA quick_check(10)").fetch_all(&mut connection).await.map_err(failed)?;
-        inspection.damage = said.into_iter().filter(|line| line != "ok").collect();
-    }
-    connection.close().await.map_err(failed)?;
-    Ok(inspection)
+    looked().map_err(failed)
+}
+
+fn newest(connection: &Connection) -> Result<Option<(String, Timestamp)>, rusqlite::Error> {
+    connection
+        .query_row("SELECT name, time_us FROM heads ORDER BY time_us DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, Timestamp::from_micros(row.get(1)?)))
+        })
+        .optional()
+}
+
+fn damage(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let mut statement = connection.prepare("PRAGMA quick_check(10)")?;
+    let said = statement.query_map([], |row| row.get(0))?;
+    Ok(said.collect::<Result<Vec<String>, _>>()?.into_iter().filter(|line| line != "ok").collect())
 }

@@ -1,20 +1,18 @@
 //! Loads versions by name and by range, and the outcomes of requests: what a commit looks at, and what reads answer
 //! with. Knows nothing of transactions; its callers hold one.
 
-use std::{collections::HashMap, sync::Arc};
-
-use futures_util::TryStreamExt as _;
-use sqlx::{FromRow as _, Row as _, SqliteConnection};
-
-use super::{
-    bulk::{Bulk, ROWS_MAX, Script},
-    error,
-    rows::{self, RecordRow, VERSION_COLUMNS, signed, version_columns},
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
+
+use rusqlite::Connection;
+
+use super::rows::{self, VERSION_COLUMNS, record_columns, signed, version_columns};
 use crate::{
     domain::{
-        apply::Loaded,
-        entry::Version,
+        apply::{Loaded, Record},
+        entry::{Change, Version},
         namespace::{EntryPath, NamespaceRange, Prefix},
         request::{Footprint, RecordKey},
         swarm::{Head, Revision},
@@ -26,119 +24,89 @@ use crate::{
 const VISITED_MIN: usize = 256;
 
 /// Everything that `footprint` names, as of `head`.
-pub(super) async fn footprint(
-    connection: &mut SqliteConnection,
+pub(super) fn footprint(
+    connection: &Connection,
     swarm_id: i64,
     head: Head,
     footprint: &Footprint,
 ) -> Result<Loaded, Error> {
-    let mut entries = std::collections::BTreeMap::new();
+    let mut entries = BTreeMap::new();
     let mut truncated = HashMap::new();
     for (prefix, &limit) in &footprint.prefixes {
-        let (below, more) = prefix_below(connection, swarm_id, head.mark.revision, prefix, limit).await?;
+        let (below, more) = prefix_below(connection, swarm_id, head.mark.revision, prefix, limit)?;
         if let (Some(last), true) = (below.last(), more) {
             truncated.insert(prefix.clone(), last.path.clone());
         }
         entries.extend(below.into_iter().map(|v| (v.path.clone(), v)));
     }
-    let names: Vec<_> = footprint.entries.iter().map(|(path, &bytes_max)| (path, bytes_max)).collect();
-    let keys: Vec<_> = footprint.records.iter().collect();
-    let mut records = HashMap::with_capacity(keys.len());
-    // As a rule there is one chunk of each, and all of a commit comes in one round.
-    let rounds = names.len().max(keys.len()).div_ceil(ROWS_MAX);
-    for round in 0..rounds {
-        let mut script = Script::default();
-        list_names(&mut script, swarm_id, head.mark.revision, chunk(&names, round));
-        list_keys(&mut script, swarm_id, chunk(&keys, round));
-        for row in script.query().fetch_all(&mut *connection).await.map_err(error)? {
-            // The two kinds of rows differ in width.
-            if row.len() == RECORD_COLUMNS {
-                records.extend([RecordRow::from_row(&row).map_err(error)?.record()?]);
-            } else {
-                let version = rows::version(&row)?;
-                entries.insert(version.path.clone(), Arc::new(version));
-            }
-        }
+    let mut lookup = Lookup::prepare(connection)?;
+    for (path, &content_max) in &footprint.entries {
+        let found = lookup.newest(swarm_id, head.mark.revision, path, content_max)?;
+        entries.extend(found.map(|version| (path.clone(), version)));
     }
+    let records = records(connection, swarm_id, &footprint.records)?;
     Ok(Loaded { head, entries, truncated, records })
 }
 
-/// The rows of one round.
-pub(super) fn chunk<T>(rows: &[T], round: usize) -> &[T] {
-    rows.chunks(ROWS_MAX).nth(round).unwrap_or(&[])
+/// Looks up entries by name.
+pub(super) struct Lookup<'c>(rusqlite::CachedStatement<'c>);
+
+const NEWEST_SQL: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    ", CASE WHEN l.content_bytes <= ?5 THEN l.content END FROM versions v \
+     CROSS JOIN log l ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
+     WHERE v.swarm_id = ?1 AND v.namespace = ?2 AND v.key = ?3 AND v.revision <= ?4 \
+     ORDER BY v.revision DESC LIMIT 1"
+);
+
+impl<'c> Lookup<'c> {
+    pub fn prepare(connection: &'c Connection) -> Result<Self, Error> {
+        Ok(Self(connection.prepare_cached(NEWEST_SQL)?))
+    }
+
+    /// The newest version of an entry at or before `at`, if that is a put; with its content if that has at most so many
+    /// bytes.
+    pub fn newest(
+        &mut self,
+        swarm_id: i64,
+        at: Revision,
+        path: &EntryPath,
+        content_max: u64,
+    ) -> Result<Option<Arc<Version>>, Error> {
+        let names = (path.namespace.as_str(), path.key.as_str());
+        let mut rows = self.0.query((swarm_id, names.0, names.1, signed(at.0), signed(content_max)))?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let version = rows::version(row)?;
+        Ok((version.change == Change::Put).then(|| Arc::new(version)))
+    }
 }
 
-/// The newest version at or before `at` of each entry, if that is a put; with its content if that has at most so many
-/// bytes.
-pub(super) async fn by_name(
-    connection: &mut SqliteConnection,
+const RECORD_SQL: &str = concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM requests WHERE swarm_id = ?1 AND agent = ?2 AND request_id = ?3"
+);
+
+fn records(
+    connection: &Connection,
     swarm_id: i64,
-    at: Revision,
-    names: &[(&EntryPath, u64)],
-) -> Result<Vec<Option<Arc<Version>>>, Error> {
-    let mut found = vec![None; names.len()];
-    for (names, found) in names.chunks(ROWS_MAX).zip(found.chunks_mut(ROWS_MAX)) {
-        let mut script = Script::default();
-        list_names(&mut script, swarm_id, at, names);
-        for row in script.query().fetch_all(&mut *connection).await.map_err(error)? {
-            let place: i64 = row.try_get(VERSION_COLUMNS).map_err(error)?;
-            let found = usize::try_from(place).ok().and_then(|place| found.get_mut(place));
-            *found.ok_or_else(|| Error::Corrupt("a row out of place".into()))? =
-                Some(Arc::new(rows::version(&row)?));
+    keys: &BTreeSet<RecordKey>,
+) -> Result<HashMap<RecordKey, Record>, Error> {
+    let mut found = HashMap::with_capacity(keys.len());
+    let mut lookup = connection.prepare_cached(RECORD_SQL)?;
+    for key in keys {
+        let mut rows = lookup.query((swarm_id, key.agent.as_str(), key.id.as_str()))?;
+        if let Some(row) = rows.next()? {
+            found.insert(key.clone(), rows::record(row)?);
         }
     }
     Ok(found)
 }
 
-fn list_names(script: &mut Script, swarm_id: i64, at: Revision, names: &[(&EntryPath, u64)]) {
-    if names.is_empty() {
-        return;
-    }
-    script.list(&BY_NAME, names, |row, place, (path, bytes_max)| {
-        row.bind(signed(place as u64))
-            .bind(path.namespace.shared_text())
-            .bind(path.key.shared_text())
-            .bind(signed(*bytes_max));
-    });
-    script.bind(swarm_id).bind(signed(at.0)).bind(swarm_id);
-}
-
-static BY_NAME: Bulk = Bulk {
-    columns: &["place", "namespace", "key", "content_max"],
-    rest: concat!(
-        "SELECT ",
-        version_columns!(),
-        ", CASE WHEN l.content_bytes <= w.content_max THEN l.content END, w.place \
-         FROM listed w \
-         CROSS JOIN versions v ON v.namespace = w.namespace AND v.key = w.key AND v.revision = \
-         (SELECT n.revision FROM versions n WHERE n.namespace = w.namespace AND n.key = w.key AND n.swarm_id = ? \
-         AND n.revision <= ? ORDER BY n.revision DESC LIMIT 1) \
-         CROSS JOIN log l ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
-         WHERE v.change = 0 AND v.swarm_id = ?"
-    ),
-};
-
-fn list_keys(script: &mut Script, swarm_id: i64, keys: &[&RecordKey]) {
-    if keys.is_empty() {
-        return;
-    }
-    script.list(&RECORDS, keys, |row, _, key| {
-        row.bind(key.agent.shared_text()).bind(key.id.shared_text());
-    });
-    script.bind(swarm_id);
-}
-
-/// How many columns a [`RecordRow`] has.
-const RECORD_COLUMNS: usize = 7;
-static RECORDS: Bulk = Bulk {
-    columns: &["agent", "request_id"],
-    rest: "SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome FROM listed w \
-     CROSS JOIN requests r ON r.agent = w.agent AND r.request_id = w.request_id AND r.swarm_id = ?",
-};
-
 /// The first `limit` entries below `prefix`, without contents, and whether there are more.
-async fn prefix_below(
-    connection: &mut SqliteConnection,
+fn prefix_below(
+    connection: &Connection,
     swarm_id: i64,
     at: Revision,
     prefix: &Prefix,
@@ -153,7 +121,7 @@ async fn prefix_below(
             let page = PageLimit { rows: wanted - below.len(), bytes: usize::MAX };
             let slice =
                 Slice { swarm_id, range: &range, after: after.as_ref(), at, content: false, limit: page };
-            let page = range_page(connection, &slice).await?;
+            let page = range_page(connection, &slice)?;
             below.extend(page.versions);
             after = page.resume;
             if below.len() >= wanted {
@@ -212,33 +180,35 @@ const RANGE_SQL: &str = concat!(
 );
 
 /// The entries of a slice, in order.
-pub(super) async fn range_page(connection: &mut SqliteConnection, slice: &Slice<'_>) -> Result<Found, Error> {
+pub(super) fn range_page(connection: &Connection, slice: &Slice<'_>) -> Result<Found, Error> {
     let Slice { swarm_id, range, after, at, content, limit } = slice;
     let first = (range.start.as_str(), "");
     let after = after.map_or(first, |p| (p.namespace.as_str(), p.key.as_str())).max(first);
+    // No namespace begins with the last character there is.
+    let end = range.end.as_deref().unwrap_or("\u{10FFFF}");
     let visited_max = limit.rows.saturating_add(1).max(VISITED_MIN);
-    let mut rows = sqlx::query(RANGE_SQL)
-        .bind(swarm_id)
-        .bind(after.0)
-        .bind(after.1)
-        // No namespace begins with the last character there is.
-        .bind(range.end.as_deref().unwrap_or("\u{10FFFF}"))
-        .bind(signed(at.0))
-        .bind(signed(visited_max as u64))
-        .bind(content)
-        .fetch(connection);
+    let mut statement = connection.prepare_cached(RANGE_SQL)?;
+    let mut rows = statement.query((
+        swarm_id,
+        after.0,
+        after.1,
+        end,
+        signed(at.0),
+        signed(visited_max as u64),
+        content,
+    ))?;
     let (mut found, mut bytes, mut visited) = (Vec::new(), 0, 0);
     let mut last = None;
-    while let Some(row) = rows.try_next().await.map_err(error)? {
+    while let Some(row) = rows.next()? {
         if found.len() >= limit.rows.max(1) || bytes >= limit.bytes.max(1) {
             return Ok(Found { versions: found, resume: last });
         }
         visited += 1;
-        let namespace = row.try_get(VERSION_COLUMNS).map_err(error)?;
-        let key = row.try_get(VERSION_COLUMNS + 1).map_err(error)?;
+        let namespace = row.get_ref(VERSION_COLUMNS)?.as_str().map_err(rows::corrupt)?;
+        let key = row.get_ref(VERSION_COLUMNS + 1)?.as_str().map_err(rows::corrupt)?;
         last = Some(rows::path(namespace, key));
-        if row.try_get::<i64, _>(VERSION_COLUMNS + 2).map_err(error)? == rows::PUT {
-            let version = rows::version(&row)?;
+        if row.get::<_, i64>(VERSION_COLUMNS + 2)? == rows::PUT {
+            let version = rows::version(row)?;
             bytes += version.weight();
             found.push(Arc::new(version));
         }
@@ -249,22 +219,26 @@ pub(super) async fn range_page(connection: &mut SqliteConnection, slice: &Slice<
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Connection as _};
-
     use super::*;
 
     /// The rows of a plan: which table, and by which columns it is searched.
-    async fn plan(sql: &str) -> Vec<String> {
-        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        super::super::open::MIGRATIONS.run(&mut connection).await.unwrap();
-        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
-        rows.iter().map(|row| row.get(3)).collect()
+    fn plan(sql: &str) -> String {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        // The values are not asked for, so they are not given.
+        let mut rows = statement.raw_query();
+        let mut plan = String::new();
+        while let Some(row) = rows.next().unwrap() {
+            plan += row.get_ref(3).unwrap().as_str().unwrap();
+            plan.push('\n');
+        }
+        plan
     }
 
-    #[tokio::test]
-    async fn a_scan_seeks_from_entry_to_entry() {
-        let plan = plan(RANGE_SQL).await.join("\n");
+    #[test]
+    fn a_scan_seeks_from_entry_to_entry() {
+        let plan = plan(RANGE_SQL);
         assert_eq!(
             plan.matches("(swarm_id=? AND (namespace,key)>(?,?) AND namespace<?)").count(),
             2,
@@ -274,16 +248,17 @@ mod tests {
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 
-    #[tokio::test]
-    async fn a_lookup_seeks_the_newest_version() {
-        let plan = plan(&BY_NAME.text(2)).await.join("\n");
+    #[test]
+    fn a_lookup_seeks_the_newest_version() {
+        let plan = plan(NEWEST_SQL);
         assert!(
-            plan.contains("SEARCH n USING PRIMARY KEY (swarm_id=? AND namespace=? AND key=? AND revision<?)"),
+            plan.contains("SEARCH v USING PRIMARY KEY (swarm_id=? AND namespace=? AND key=? AND revision<?)"),
             "{plan}"
         );
         assert!(
             plan.contains("SEARCH l USING INDEX log_places (swarm_id=? AND revision=? AND ordinal=?)"),
             "{plan}"
         );
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }
 }

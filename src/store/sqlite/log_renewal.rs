@@ -4,14 +4,9 @@
 //! comes from memory. So what a recovery finds in the log may be lost by a power cut, and with it whatever was appended
 //! and acknowledged behind it. Written again, it is on the disk, or the fsync says that it is not (ADR 7).
 
-use std::{
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::open::with_suffix;
 
@@ -24,22 +19,19 @@ pub(super) enum Failure {
     /// It cannot be read or written.
     Log(io::Error),
     /// It cannot be kept from changing.
-    Database(sqlx::Error),
+    Database(rusqlite::Error),
 }
 
 /// Renews the log of `database`, over a connection to it that is in no transaction. On a failure the connection may be
 /// left in one.
-pub(super) async fn renew(connection: &mut SqliteConnection, database: &Path) -> Result<(), Failure> {
-    let log = with_suffix(database, "-wal");
+pub(super) fn renew(connection: &Connection, database: &Path) -> Result<(), Failure> {
     // The lock keeps others from writing to the log, and from starting it over.
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(Failure::Database)?;
-    let written = tokio::task::spawn_blocking(move || write_again(&log)).await;
-    written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))).map_err(Failure::Log)?;
-    sqlx::query("ROLLBACK").execute(connection).await.map_err(Failure::Database)?;
-    Ok(())
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(Failure::Database)?;
+    write_again(&with_suffix(database, "-wal")).map_err(Failure::Log)?;
+    connection.execute_batch("ROLLBACK").map_err(Failure::Database)
 }
 
-fn write_again(log: &PathBuf) -> io::Result<()> {
+fn write_again(log: &Path) -> io::Result<()> {
     let file = match File::options().read(true).write(true).open(log) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -3,17 +3,12 @@
 
 use std::sync::Arc;
 
-use futures_util::{Stream, TryStreamExt as _};
-use sqlx::{
-    Row as _,
-    sqlite::{SqliteConnection, SqliteRow},
-};
+use rusqlite::{Connection, OptionalExtension as _, Rows, params};
 
 use super::{
-    connections::Connections,
-    error, load,
+    load,
     rows::{self, signed, version_columns},
-    swarms::begin_read,
+    swarms::find,
 };
 use crate::{
     domain::{
@@ -38,8 +33,8 @@ fn compacted(head: Head) -> Error {
 }
 
 /// The mark of a revision that [`resolve`] let through.
-pub(super) async fn find_mark(
-    connection: &mut SqliteConnection,
+pub(super) fn find_mark(
+    connection: &Connection,
     swarm_id: i64,
     head: Head,
     revision: Revision,
@@ -47,131 +42,106 @@ pub(super) async fn find_mark(
     if let Some(mark) = [head.mark, head.floor].into_iter().find(|mark| mark.revision == revision) {
         return Ok(mark);
     }
-    let row = sqlx::query("SELECT nonce FROM log WHERE swarm_id = ?1 AND revision = ?2 AND ordinal = 0")
-        .bind(swarm_id)
-        .bind(signed(revision.0))
-        .fetch_optional(connection)
-        .await
-        .map_err(error)?;
-    let row = row.ok_or_else(|| Error::Corrupt(format!("no revision {revision}")))?;
-    rows::mark(signed(revision.0), row.try_get(0).map_err(error)?)
+    let nonce: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT nonce FROM log WHERE swarm_id = ?1 AND revision = ?2 AND ordinal = 0")?
+        .query_row((swarm_id, signed(revision.0)), |row| row.get(0))
+        .optional()?;
+    let nonce = nonce.ok_or_else(|| Error::Corrupt(format!("no revision {revision}")))?;
+    rows::mark(signed(revision.0), &nonce)
 }
 
-pub(super) async fn mark_at(
-    connections: &Connections,
+pub(super) fn mark_at(
+    connection: &Connection,
     id: &SwarmId,
     revision: Revision,
 ) -> Result<(Head, Mark), Error> {
-    let (mut reader, swarm) = begin_read(connections, id).await?;
+    let swarm = find(connection, id)?;
     let head = swarm.head()?;
-    let mark = match resolve(head, At::Revision(revision)) {
-        Ok(revision) => find_mark(reader.connection(), swarm.swarm_id, head, revision).await,
-        Err(error) => Err(error),
-    };
-    reader.end().await?;
-    Ok((head, mark?))
+    let revision = resolve(head, At::Revision(revision))?;
+    Ok((head, find_mark(connection, swarm.swarm_id, head, revision)?))
 }
 
-pub(super) async fn log(
-    connections: &Connections,
+pub(super) fn log(
+    connection: &Connection,
     id: &SwarmId,
     after: LogCursor,
     limit: PageLimit,
 ) -> Result<Page, Error> {
-    let (mut reader, swarm) = begin_read(connections, id).await?;
+    let swarm = find(connection, id)?;
     let head = swarm.head()?;
-    let readable = resolve(head, At::Revision(after.revision)).and_then(|revision| {
+    resolve(head, At::Revision(after.revision))?;
+    if after.ordinal.is_some() && after.revision == head.floor.revision {
         // Of the floor's own revision some rows may be gone.
-        let inside_floor = after.ordinal.is_some() && revision == head.floor.revision;
-        if inside_floor { Err(compacted(head)) } else { Ok(()) }
-    });
-    if let Err(error) = readable {
-        reader.end().await?;
-        return Err(error);
+        return Err(compacted(head));
     }
-    let rows = sqlx::query(concat!(
+    let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         version_columns!(),
         ", l.content FROM log l WHERE l.swarm_id = ?1 AND (l.revision, l.ordinal) > (?2, ?3) \
          ORDER BY l.revision, l.ordinal LIMIT ?4"
-    ))
-    .bind(swarm.swarm_id)
-    .bind(signed(after.revision.0))
-    .bind(after.ordinal.map_or(i64::MAX, i64::from))
-    .bind(one_more(limit))
-    .fetch(reader.connection());
-    let page = page(head, rows, limit).await?;
-    reader.end().await?;
-    Ok(page)
+    ))?;
+    let rows = statement.query(params![
+        swarm.swarm_id,
+        signed(after.revision.0),
+        after.ordinal.map_or(i64::MAX, i64::from),
+        one_more(limit),
+    ])?;
+    page(head, rows, limit)
 }
 
-pub(super) async fn entries(
-    connections: &Connections,
+pub(super) fn entries(
+    connection: &Connection,
     id: &SwarmId,
     paths: &[EntryPath],
     at: At,
 ) -> Result<Entries, Error> {
-    let (mut reader, swarm) = begin_read(connections, id).await?;
+    let swarm = find(connection, id)?;
     let head = swarm.head()?;
-    let versions = match resolve(head, at) {
-        Ok(at) => {
-            let names: Vec<_> = paths.iter().map(|path| (path, u64::MAX)).collect();
-            Ok(load::by_name(reader.connection(), swarm.swarm_id, at, &names).await?)
-        }
-        Err(error) => Err(error),
-    };
-    reader.end().await?;
-    Ok(Entries { head, versions: versions? })
+    let at = resolve(head, at)?;
+    let mut lookup = load::Lookup::prepare(connection)?;
+    let versions = paths.iter().map(|path| lookup.newest(swarm.swarm_id, at, path, u64::MAX));
+    Ok(Entries { head, versions: versions.collect::<Result<_, _>>()? })
 }
 
-pub(super) async fn scan(connections: &Connections, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error> {
-    let (mut reader, swarm) = begin_read(connections, id).await?;
+pub(super) fn scan(connection: &Connection, id: &SwarmId, scan: &Scan) -> Result<ScanPage, Error> {
+    let swarm = find(connection, id)?;
     let head = swarm.head()?;
-    let found = match resolve(head, scan.at) {
-        Ok(at) => {
-            let slice = load::Slice {
-                swarm_id: swarm.swarm_id,
-                range: &scan.range,
-                after: scan.after.as_ref(),
-                at,
-                content: scan.content,
-                limit: scan.limit,
-            };
-            Ok(load::range_page(reader.connection(), &slice).await?)
-        }
-        Err(error) => Err(error),
+    let slice = load::Slice {
+        swarm_id: swarm.swarm_id,
+        range: &scan.range,
+        after: scan.after.as_ref(),
+        at: resolve(head, scan.at)?,
+        content: scan.content,
+        limit: scan.limit,
     };
-    reader.end().await?;
-    let load::Found { versions, resume } = found?;
+    let load::Found { versions, resume } = load::range_page(connection, &slice)?;
     Ok(ScanPage { head, versions, resume })
 }
 
-pub(super) async fn history(
-    connections: &Connections,
+pub(super) fn history(
+    connection: &Connection,
     id: &SwarmId,
     path: &EntryPath,
     before: Option<Revision>,
     limit: PageLimit,
 ) -> Result<Page, Error> {
-    let (mut reader, swarm) = begin_read(connections, id).await?;
-    let head = swarm.head()?;
-    let rows = sqlx::query(concat!(
+    let swarm = find(connection, id)?;
+    let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         version_columns!(),
         ", l.content FROM versions v CROSS JOIN log l \
          ON l.swarm_id = v.swarm_id AND l.revision = v.revision AND l.ordinal = v.ordinal \
          WHERE v.swarm_id = ?1 AND v.namespace = ?2 AND v.key = ?3 AND v.revision < ?4 \
          ORDER BY v.revision DESC LIMIT ?5"
-    ))
-    .bind(swarm.swarm_id)
-    .bind(path.namespace.as_str())
-    .bind(path.key.as_str())
-    .bind(before.map_or(i64::MAX, |before| signed(before.0)))
-    .bind(one_more(limit))
-    .fetch(reader.connection());
-    let page = page(head, rows, limit).await?;
-    reader.end().await?;
-    Ok(page)
+    ))?;
+    let rows = statement.query(params![
+        swarm.swarm_id,
+        path.namespace.as_str(),
+        path.key.as_str(),
+        before.map_or(i64::MAX, |before| signed(before.0)),
+        one_more(limit),
+    ])?;
+    page(swarm.head()?, rows, limit)
 }
 
 /// Reads one row beyond the page, to see whether there is more.
@@ -179,19 +149,15 @@ fn one_more(limit: PageLimit) -> i64 {
     signed(limit.rows.max(1).saturating_add(1) as u64)
 }
 
-async fn page(
-    head: Head,
-    mut rows: impl Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
-    limit: PageLimit,
-) -> Result<Page, Error> {
+fn page(head: Head, mut rows: Rows<'_>, limit: PageLimit) -> Result<Page, Error> {
     let mut page = Page { head, versions: Vec::new(), more: false };
     let mut bytes = 0;
-    while let Some(row) = rows.try_next().await.map_err(error)? {
+    while let Some(row) = rows.next()? {
         if page.versions.len() >= limit.rows.max(1) || bytes >= limit.bytes.max(1) {
             page.more = true;
             break;
         }
-        let version = rows::version(&row)?;
+        let version = rows::version(row)?;
         bytes += version.weight();
         page.versions.push(Arc::new(version));
     }

@@ -1,14 +1,13 @@
 //! Rows as they stand in the tables, and the domain types they mean. Knows no statement.
 
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use rusqlite::{Result as SqlResult, Row};
 use uuid::Uuid;
 
 use crate::{
     domain::{
         apply::Record,
         entry::{Change, Version},
-        namespace::{AgentId, EntryPath, Key, Namespace},
-        request::{RecordKey, RequestId},
+        namespace::{EntryPath, Key, Namespace},
         swarm::{Head, Incarnation, Mark, Nonce, Retention, Revision, Swarm, SwarmId},
         time::Timestamp,
     },
@@ -60,31 +59,25 @@ pub(super) struct SwarmRow {
     create_time_us: i64,
 }
 
-impl FromRow<'_, SqliteRow> for SwarmRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            swarm_id: row.try_get("swarm_id")?,
-            name: row.try_get("name")?,
-            incarnation: row.try_get("incarnation")?,
-            revision: row.try_get("revision")?,
-            nonce: row.try_get("nonce")?,
-            time_us: row.try_get("time_us")?,
-            floor_revision: row.try_get("floor_revision")?,
-            floor_nonce: row.try_get("floor_nonce")?,
-            compacted_revision: row.try_get("compacted_revision")?,
-            entries: row.try_get("entries")?,
-            content_bytes: row.try_get("content_bytes")?,
-            next_expiry_us: row.try_get("next_expiry_us")?,
-            retention_age_us: row.try_get("retention_age_us")?,
-            retention_revisions: row.try_get("retention_revisions")?,
-            create_time_us: row.try_get("create_time_us")?,
-        })
-    }
-}
-
 impl SwarmRow {
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn read(row: &Row<'_>) -> SqlResult<Self> {
+        Ok(Self {
+            swarm_id: row.get("swarm_id")?,
+            name: row.get("name")?,
+            incarnation: row.get("incarnation")?,
+            revision: row.get("revision")?,
+            nonce: row.get("nonce")?,
+            time_us: row.get("time_us")?,
+            floor_revision: row.get("floor_revision")?,
+            floor_nonce: row.get("floor_nonce")?,
+            compacted_revision: row.get("compacted_revision")?,
+            entries: row.get("entries")?,
+            content_bytes: row.get("content_bytes")?,
+            next_expiry_us: row.get("next_expiry_us")?,
+            retention_age_us: row.get("retention_age_us")?,
+            retention_revisions: row.get("retention_revisions")?,
+            create_time_us: row.get("create_time_us")?,
+        })
     }
 
     pub fn head(&self) -> Result<Head, Error> {
@@ -135,31 +128,31 @@ struct VersionRow<'r> {
     content: Option<&'r [u8]>,
 }
 
-impl<'r> FromRow<'r, SqliteRow> for VersionRow<'r> {
-    fn from_row(row: &'r SqliteRow) -> Result<Self, sqlx::Error> {
+impl<'r> VersionRow<'r> {
+    fn read(row: &'r Row<'_>) -> SqlResult<Self> {
         Ok(Self {
-            revision: row.try_get(0)?,
-            ordinal: row.try_get(1)?,
-            nonce: row.try_get(2)?,
-            namespace: row.try_get(3)?,
-            key: row.try_get(4)?,
-            change: row.try_get(5)?,
-            cause: row.try_get(6)?,
-            time_us: row.try_get(7)?,
-            create_revision: row.try_get(8)?,
-            create_time_us: row.try_get(9)?,
-            version: row.try_get(10)?,
-            expire_us: row.try_get(11)?,
-            content_bytes: row.try_get(12)?,
-            meta: row.try_get(13)?,
-            content: row.try_get(14)?,
+            revision: row.get(0)?,
+            ordinal: row.get(1)?,
+            nonce: row.get_ref(2)?.as_blob()?,
+            namespace: row.get_ref(3)?.as_str()?,
+            key: row.get_ref(4)?.as_str()?,
+            change: row.get(5)?,
+            cause: row.get(6)?,
+            time_us: row.get(7)?,
+            create_revision: row.get(8)?,
+            create_time_us: row.get(9)?,
+            version: row.get(10)?,
+            expire_us: row.get(11)?,
+            content_bytes: row.get(12)?,
+            meta: row.get_ref(13)?.as_blob()?,
+            content: row.get_ref(14)?.as_blob_or_null()?,
         })
     }
 }
 
 /// The version in the first columns of a row.
-pub(super) fn version(row: &SqliteRow) -> Result<Version, Error> {
-    let row = VersionRow::from_row(row).map_err(super::error)?;
+pub(super) fn version(row: &Row<'_>) -> Result<Version, Error> {
+    let row = VersionRow::read(row)?;
     let (author, body) = codec::decode(row.meta, row.content)?;
     Ok(Version {
         path: path(row.namespace, row.key),
@@ -182,44 +175,23 @@ pub(super) fn version(row: &SqliteRow) -> Result<Version, Error> {
     })
 }
 
-/// A row of `requests`.
-pub(super) struct RecordRow {
-    agent: String,
-    request_id: String,
-    digest: Vec<u8>,
-    revision: i64,
-    nonce: Vec<u8>,
-    time_us: i64,
-    outcome: Vec<u8>,
+/// The columns of a [`record`], of `requests`.
+macro_rules! record_columns {
+    () => {
+        "digest, revision, nonce, time_us, outcome"
+    };
 }
+pub(super) use record_columns;
 
-impl FromRow<'_, SqliteRow> for RecordRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            agent: row.try_get("agent")?,
-            request_id: row.try_get("request_id")?,
-            digest: row.try_get("digest")?,
-            revision: row.try_get("revision")?,
-            nonce: row.try_get("nonce")?,
-            time_us: row.try_get("time_us")?,
-            outcome: row.try_get("outcome")?,
-        })
-    }
-}
-
-impl RecordRow {
-    pub fn record(self) -> Result<(RecordKey, Record), Error> {
-        let key =
-            RecordKey { agent: AgentId::trusted(&self.agent), id: RequestId::trusted(&self.request_id) };
-        let mark = mark(self.revision, &self.nonce)?;
-        let record = Record {
-            digest: sixteen(&self.digest)?,
-            mark,
-            time: Timestamp::from_micros(self.time_us),
-            outcome: codec::decode_outcome(&self.outcome, mark)?,
-        };
-        Ok((key, record))
-    }
+/// What was recorded under a request's id.
+pub(super) fn record(row: &Row<'_>) -> Result<Record, Error> {
+    let mark = mark(row.get(1)?, row.get_ref(2)?.as_blob().map_err(corrupt)?)?;
+    Ok(Record {
+        digest: sixteen(row.get_ref(0)?.as_blob().map_err(corrupt)?)?,
+        mark,
+        time: Timestamp::from_micros(row.get(3)?),
+        outcome: codec::decode_outcome(row.get_ref(4)?.as_blob().map_err(corrupt)?, mark)?,
+    })
 }
 
 pub(super) fn path(namespace: &str, key: &str) -> EntryPath {
@@ -250,6 +222,6 @@ fn sixteen(bytes: &[u8]) -> Result<[u8; 16], Error> {
     <[u8; 16]>::try_from(bytes).map_err(corrupt)
 }
 
-fn corrupt(error: impl std::fmt::Display) -> Error {
+pub(super) fn corrupt(error: impl std::fmt::Display) -> Error {
     Error::Corrupt(error.to_string())
 }

@@ -1,9 +1,10 @@
 //! A bug on purpose, for debug builds and on request only: acknowledges before the commit. The crash test is run
 //! against it, to show that it would find such a bug. Knows nothing of what is committed.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{sync::LazyLock, thread, time::Duration};
 
-use super::connections::Writer;
+use super::commit::Pending;
+use crate::{domain::apply::Applied, store::Error};
 
 /// How long after the acknowledgement the commit happens; time enough to be killed in.
 const DELAY: Duration = Duration::from_millis(30);
@@ -15,12 +16,12 @@ pub(super) fn acknowledges_before_commit() -> bool {
     *SEEDED
 }
 
-/// Commits a while later; the writer stays locked until then.
-pub(super) fn commit_later(writer: Writer) {
-    tokio::spawn(async move {
-        tokio::time::sleep(DELAY).await;
-        if let Err(error) = writer.commit().await {
-            tracing::error!(%error, "the seeded bug lost a commit");
-        }
-    });
+/// Acknowledges what is not committed yet, and waits a while.
+pub(super) fn acknowledge(commits: &mut [Pending], came: &[Result<Applied, Error>]) {
+    for (pending, came) in commits.iter_mut().zip(came) {
+        let (reply, _) = tokio::sync::oneshot::channel();
+        let acknowledged = came.as_ref().map(Applied::clone).map_err(Error::again);
+        drop(std::mem::replace(&mut pending.reply, reply).send(acknowledged.map_err(Into::into)));
+    }
+    thread::sleep(DELAY);
 }

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::Connection;
 use serde_json::Value;
-use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::printed;
@@ -69,10 +69,8 @@ async fn left_behind() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-async fn alter(path: &Path, sql: &'static str) {
-    let mut connection = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
+fn alter(path: &Path, sql: &'static str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
 #[tokio::test]
@@ -164,11 +162,11 @@ async fn a_file_that_is_not_ours_or_too_new_is_a_failure() {
 
     let (_directory, path) = place();
     fs::write(&path, "").unwrap();
-    alter(&path, "CREATE TABLE other (x)").await;
+    alter(&path, "CREATE TABLE other (x)");
     assert!(look(&path, &[]).expect("database", "failure").contains("not one of swarmem"));
 
     let (_directory, path) = left_behind().await;
-    alter(&path, "UPDATE _sqlx_migrations SET version = 999").await;
+    alter(&path, "PRAGMA user_version = 999");
     assert!(look(&path, &[]).expect("database", "failure").contains("999"));
 }
 
@@ -185,7 +183,7 @@ async fn a_database_that_others_can_read_is_a_warning() {
 #[tokio::test]
 async fn a_swarm_from_the_future_is_a_warning() {
     let (_directory, path) = left_behind().await;
-    alter(&path, "UPDATE heads SET time_us = time_us + 3600000000").await;
+    alter(&path, "UPDATE heads SET time_us = time_us + 3600000000");
     assert!(look(&path, &[]).expect("clock", "warning").contains("default"));
 }
 

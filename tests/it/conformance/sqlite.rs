@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use rusqlite::Connection;
 use swarmem::{
     domain::{
         entry::Version,
@@ -45,13 +45,8 @@ async fn harness(file: &Path) -> (Harness, Arc<SqliteStore>) {
 }
 
 /// The file as another program sees it.
-async fn stranger(file: &Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
-    SqliteConnection::connect_with(&options.disable_statement_logging()).await.unwrap()
-}
-
-async fn run(connection: &mut SqliteConnection, sql: &'static str) {
-    sqlx::query(sql).execute(connection).await.unwrap();
+fn stranger(file: &Path) -> Connection {
+    Connection::open(file).unwrap()
 }
 
 /// Something of everything that a store keeps.
@@ -119,9 +114,9 @@ async fn other_files_are_refused_by_name() {
     assert!(std::fs::read_to_string(&text).unwrap().starts_with("This is not"));
 
     let foreign = directory.path().join("foreign");
-    let mut other = stranger(&foreign).await;
-    run(&mut other, "CREATE TABLE theirs (a)").await;
-    other.close().await.unwrap();
+    let other = stranger(&foreign);
+    other.execute_batch("CREATE TABLE theirs (a)").unwrap();
+    drop(other);
     let refused = open(&foreign).await.err().unwrap();
     assert!(matches!(&refused, OpenError::NotSwarmem { file } if *file == foreign), "{refused}");
 
@@ -140,14 +135,9 @@ async fn other_files_are_refused_by_name() {
 async fn a_newer_schema_is_refused_by_version() {
     let directory = tempfile::tempdir().unwrap();
     open(&file(&directory)).await.unwrap().close().await.unwrap();
-    let mut other = stranger(&file(&directory)).await;
-    run(
-        &mut other,
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9999, 'from the future', 1, x'00', 0)",
-    )
-    .await;
-    other.close().await.unwrap();
+    let other = stranger(&file(&directory));
+    other.execute_batch("PRAGMA user_version = 9999").unwrap();
+    drop(other);
     let refused = open(&file(&directory)).await.err().unwrap();
     assert!(matches!(&refused, OpenError::Newer { found: 9999, .. }), "{refused}");
     assert!(refused.to_string().contains("9999"), "{refused}");
@@ -161,15 +151,15 @@ async fn a_locked_file_is_unavailable_and_comes_back() {
     let (h, store) = harness(&file(&directory)).await;
     let id = fill(&h).await;
     let before = h.head(&id).await;
-    let mut other = stranger(&file(&directory)).await;
+    let other = stranger(&file(&directory));
     for _ in 0..3 {
-        run(&mut other, "BEGIN IMMEDIATE").await;
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let failed = h.try_commit(&id, [put("shared/x", "k", "3")]).await;
         assert!(matches!(failed, Err(CommitError::Failed(Error::Unavailable(_)))), "{failed:?}");
         let failed = store.delete_swarm(&id).await;
         assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
         assert_eq!(h.head(&id).await, before, "reads go on");
-        run(&mut other, "ROLLBACK").await;
+        other.execute_batch("ROLLBACK").unwrap();
     }
     h.put(&id, "shared/x", "k", "3").await;
     h.check_invariants().await;
@@ -182,7 +172,7 @@ async fn a_commit_that_fails_half_way_leaves_nothing() {
     let (h, _store) = harness(&file(&directory)).await;
     let id = fill(&h).await;
     let (head, log) = (h.head(&id).await, h.log(&id, 2).await.versions);
-    let mut other = stranger(&file(&directory)).await;
+    let other = stranger(&file(&directory));
     for (make, remove) in [
         (
             "CREATE TRIGGER broken BEFORE UPDATE ON heads BEGIN SELECT RAISE(FAIL, 'broken'); END",
@@ -194,12 +184,12 @@ async fn a_commit_that_fails_half_way_leaves_nothing() {
             "DROP TRIGGER broken",
         ),
     ] {
-        run(&mut other, make).await;
+        other.execute_batch(make).unwrap();
         let request = write(vec![op::put("shared/x", "k", "3"), op::put("shared/x", "bad", "3")]);
         let failed = h.try_commit(&id, [request]).await;
         assert!(matches!(failed, Err(CommitError::Failed(Error::Unavailable(_)))), "{failed:?}");
         assert_eq!((h.head(&id).await, h.log(&id, 2).await.versions), (head, log.clone()));
-        run(&mut other, remove).await;
+        other.execute_batch(remove).unwrap();
     }
     h.put(&id, "shared/x", "bad", "3").await;
     h.check_invariants().await;
