@@ -9,6 +9,7 @@ mod idempotency;
 mod lifetime;
 mod reads;
 mod sqlite;
+mod sqlite_groups;
 mod swarms;
 mod transactions;
 mod writes;
