@@ -6,6 +6,7 @@
 mod backup;
 mod commit;
 mod connection;
+mod holder;
 mod identity;
 mod inspect;
 mod load;
@@ -34,6 +35,7 @@ use async_trait::async_trait;
 
 pub use self::{
     backup::{BackupError, backup, restore},
+    holder::Holder,
     inspect::{Inspection, inspect},
     open::OpenError,
 };

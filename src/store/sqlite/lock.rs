@@ -6,9 +6,16 @@ use std::{
     io,
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use super::{OpenError, open::with_suffix};
+use super::{OpenError, holder::Holder, open::with_suffix};
+
+/// How long a lock is waited for whose holder seems to live.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a lock is waited for whose holder was killed: much memory takes a while to be taken back.
+const PATIENCE_WITH_THE_DYING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Held until it is dropped, or this process ends in whatever way.
 pub(super) struct Lock {
@@ -33,14 +40,15 @@ impl Lock {
         let io = |source| OpenError::Io { file: path.clone(), source };
         loop {
             let (opened, is_new) = open(&path).map_err(io)?;
-            match opened.try_lock() {
+            match lock_of_the_dead(&opened, &path) {
                 // Who gave up may have removed it in between: a lock that nobody else would find is none.
                 Ok(()) if is_at(&opened, &path).map_err(io)? => {
                     return Ok(Self { file: opened, path, is_new, database: None, made: false });
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    return Err(OpenError::InUse { file: file.into(), lock: path });
+                    let holder = Holder::of_lock(&path);
+                    return Err(OpenError::InUse { file: file.into(), lock: path, holder });
                 }
                 Err(TryLockError::Error(source)) => return Err(io(source)),
             }
@@ -58,10 +66,11 @@ impl Lock {
             made => made,
         };
         let opened = opened.map_err(io)?;
-        match opened.try_lock() {
+        match lock_of_the_dead(&opened, database) {
             Ok(()) => self.database = Some(opened),
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { file: database.into(), lock: database.into() });
+                let holder = Holder::of_lock(database);
+                return Err(OpenError::InUse { file: database.into(), lock: database.into(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
@@ -82,6 +91,28 @@ impl Lock {
     }
 }
 
+/// Locks a file at once, or else as soon as the process that has it locked is dead, if it is on its way there.
+fn lock_of_the_dead(file: &File, path: &Path) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            done => return done,
+        }
+        // Between two signs of its end there is a moment without any.
+        let is_dying = Holder::of_lock(path).is_some_and(|holder| holder.is_dying());
+        let patience = if is_dying { PATIENCE_WITH_THE_DYING } else { PATIENCE };
+        if begun.elapsed() > patience {
+            return Err(TryLockError::WouldBlock);
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded, and nobody is served before the lock is there"
+        )]
+        std::thread::sleep(PAUSE);
+    }
+}
+
 fn open(path: &Path) -> io::Result<(File, bool)> {
     match File::options().create_new(true).write(true).open(path) {
         Ok(file) => Ok((file, true)),
@@ -98,5 +129,45 @@ fn is_at(opened: &File, path: &Path) -> io::Result<bool> {
         Ok(there) => Ok((there.dev(), there.ino()) == (here.dev(), here.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader},
+        process::{Child, Command, Stdio},
+    };
+
+    use super::*;
+
+    /// A process that has the file locked, and so much memory that its end takes a while.
+    fn holder(file: &Path) -> Child {
+        let script = r#"open F, ">>", $ARGV[0]; flock F, 2; $x = "x" x (256 << 20); $| = 1; print "ready\n"; sleep 600"#;
+        let mut perl = Command::new("perl");
+        let mut child = perl.args(["-e", script]).arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        child
+    }
+
+    #[test]
+    fn the_lock_of_a_killed_process_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("swarmem.db");
+        fs::write(&database, "").unwrap();
+        let mut first = holder(&with_suffix(&database, ".lock"));
+        match Lock::take(&database).err() {
+            Some(OpenError::InUse { holder: Some(holder), .. }) => assert_eq!(holder.process, first.id()),
+            other => panic!("{other:?}"),
+        }
+        first.kill().unwrap();
+        let mut lock = Lock::take(&database).unwrap();
+        let mut second = holder(&database);
+        second.kill().unwrap();
+        lock.hold(&database).unwrap();
+        first.wait().unwrap();
+        second.wait().unwrap();
     }
 }

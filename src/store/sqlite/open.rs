@@ -13,6 +13,7 @@ use super::{
     code,
     connection::writing,
     log_renewal::{self, Failure},
+    holder::Holder,
     schema::{self, Owner},
 };
 use crate::domain::position::TokenKey;
@@ -24,8 +25,8 @@ const NOT_A_DATABASE: i32 = 26;
 pub enum OpenError {
     /// Another process serves the file.
     #[error(
-        "{} is in use by another process; stop that process, or choose another database (the lock is {})",
-        file.display(), lock.display()
+        "{} is in use by {}; stop that process, or choose another database (the lock is {})",
+        file.display(), holder.as_ref().map_or_else(|| "another process".to_owned(), ToString::to_string), lock.display()
     )]
     InUse {
         /// The database.
@@ -34,6 +35,8 @@ pub enum OpenError {
         lock: PathBuf,
     },
     /// The file is something else.
+        /// Who has it locked; none if that cannot be told.
+        holder: Option<Holder>,
     #[error("{} is not an SQLite database; choose another file", file.display())]
     NotADatabase {
         /// The file.
