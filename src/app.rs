@@ -263,6 +263,9 @@ pub async fn restore(backup: &Path, target: &Path, force: bool) -> anyhow::Resul
         Err(sqlite::BackupError::Exists { file }) => {
             bail!("{} exists; replace it with --force, or choose another name", file.display())
         }
+        Err(error @ sqlite::BackupError::NotOurs { .. }) => {
+            bail!("{error} (--force replaces databases of swarmem alone)")
+        }
         restored => Ok(restored?),
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::{
     OpenError,
     connection::existing,
-    in_background,
+    in_background, inspect,
     lock::Lock,
     open::{self, database_error, with_suffix},
 };
@@ -33,6 +34,22 @@ pub enum BackupError {
     Exists {
         /// The file.
         file: PathBuf,
+    },
+    /// What would be replaced is no database of ours.
+    #[error("{} is no database of swarmem, and is not replaced; move it away, or choose another name", file.display())]
+    NotOurs {
+        /// The file.
+        file: PathBuf,
+    },
+    /// SQLite could not copy.
+    #[error("{} could not be copied to {}: {why}", from.display(), to.display())]
+    Copy {
+        /// The database.
+        from: PathBuf,
+        /// Where the copy was to go.
+        to: PathBuf,
+        /// What SQLite said.
+        why: String,
     },
     /// A file cannot be read or written.
     #[error("{}: {source}", file.display())]
@@ -56,7 +73,7 @@ pub async fn backup(source: &Path, target: &Path) -> Result<(), BackupError> {
 fn backup_now(source: &Path, target: &Path) -> Result<(), BackupError> {
     refuse_existing(target)?;
     let partial = with_suffix(target, ".partial");
-    let placed = match copy(source, &partial) {
+    let placed = match copy(source, &partial, target) {
         Ok(()) => refuse_existing(target).and_then(|()| place(&partial, target)),
         Err(error) => Err(error),
     };
@@ -64,12 +81,12 @@ fn backup_now(source: &Path, target: &Path) -> Result<(), BackupError> {
 }
 
 /// Puts the copy `backup` in place of the database `target`, which no server may be using; replaces an existing one
-/// only by `force`. Every swarm becomes a new incarnation: what happened since the copy was taken is gone, and
+/// only by `force`, and only if it is one of ours, damaged or not. Every swarm becomes a new incarnation: what happened since the copy was taken is gone, and
 /// revisions will be taken again by other changes.
 ///
 /// # Errors
-/// When `backup` is no database of a known version, `target` is in use, or exists and `force` is false, or the disk
-/// fails.
+/// When `backup` is no database of a known version, `target` is in use, is something else than a database of ours, or exists
+/// and `force` is false, or the disk fails.
 pub async fn restore(backup: &Path, target: &Path, force: bool) -> Result<(), BackupError> {
     let (backup, target) = (backup.to_owned(), target.to_owned());
     in_background(move || restore_now(&backup, &target, force)).await
@@ -92,8 +109,9 @@ fn restore_locked(backup: &Path, target: &Path, force: bool) -> Result<(), Backu
     if !force {
         refuse_existing(target)?;
     }
+    refuse_foreign(target)?;
     let partial = with_suffix(target, ".partial");
-    let renewed = match copy(backup, &partial) {
+    let renewed = match copy(backup, &partial, target) {
         Ok(()) => renew_incarnations(&partial),
         Err(error) => Err(error),
     };
@@ -104,15 +122,21 @@ fn restore_locked(backup: &Path, target: &Path, force: bool) -> Result<(), Backu
     tidied(placed, &partial)
 }
 
-/// One state of `source`, durable, in the new file `partial`.
-fn copy(source: &Path, partial: &Path) -> Result<(), BackupError> {
+/// One state of `source`, durable, in the new file `partial`, which is to become `target`.
+fn copy(source: &Path, partial: &Path, target: &Path) -> Result<(), BackupError> {
     let connection = open_existing(source)?;
     for leftover in ["", "-journal", "-wal", "-shm"] {
         remove_if_there(&with_suffix(partial, leftover))?;
     }
-    connection
-        .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
-        .map_err(|error| database_error(source, error))?;
+    // Made here, since SQLite would not say why it cannot; and for its owner's eyes alone.
+    let made = File::options().create_new(true).write(true).mode(0o600).open(partial);
+    drop(made.map_err(io_error(target))?);
+    let failed = |error: rusqlite::Error| BackupError::Copy {
+        from: source.into(),
+        to: target.into(),
+        why: error.to_string(),
+    };
+    connection.execute("VACUUM INTO ?1", [partial.to_string_lossy()]).map_err(failed)?;
     drop(connection);
     sync(partial)
 }
@@ -163,6 +187,18 @@ fn renew_incarnations(file: &Path) -> Result<(), BackupError> {
 
 fn swarm_ids(connection: &Connection) -> Result<Vec<i64>, rusqlite::Error> {
     connection.prepare("SELECT swarm_id FROM heads")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Whatever was a database of ours may be replaced, however damaged it is; nothing else may.
+fn refuse_foreign(file: &Path) -> Result<(), BackupError> {
+    if !file.exists() || open::has_our_mark(file).map_err(io_error(file))? {
+        return Ok(());
+    }
+    // A young one may have its mark in the log alone.
+    match inspect::inspect_now(file, false) {
+        Ok(_) | Err(OpenError::Newer { .. }) => Ok(()),
+        Err(_) => Err(BackupError::NotOurs { file: file.into() }),
+    }
 }
 
 fn refuse_existing(file: &Path) -> Result<(), BackupError> {

@@ -38,7 +38,7 @@ pub async fn inspect(file: &Path, deep: bool) -> Result<Inspection, OpenError> {
     in_background(move || inspect_now(&file, deep)).await
 }
 
-fn inspect_now(file: &Path, deep: bool) -> Result<Inspection, OpenError> {
+pub(super) fn inspect_now(file: &Path, deep: bool) -> Result<Inspection, OpenError> {
     if !file.exists() {
         return Err(OpenError::Missing { file: file.into() });
     }

@@ -2,7 +2,8 @@
 //! Knows nothing of swarms.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,13 +13,14 @@ use rusqlite::Connection;
 use super::{
     code,
     connection::writing,
-    log_renewal::{self, Failure},
     holder::Holder,
+    log_renewal::{self, Failure},
     schema::{self, Owner},
 };
 use crate::domain::position::TokenKey;
 
 const NOT_A_DATABASE: i32 = 26;
+const HEADER_BYTES: usize = 100;
 
 /// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +35,10 @@ pub enum OpenError {
         file: PathBuf,
         /// The file that is locked.
         lock: PathBuf,
-    },
-    /// The file is something else.
         /// Who has it locked; none if that cannot be told.
         holder: Option<Holder>,
+    },
+    /// The file is something else.
     #[error("{} is not an SQLite database; choose another file", file.display())]
     NotADatabase {
         /// The file.
@@ -117,6 +119,15 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<i64, OpenErr
         Owner::Swarmem(found) if found > 0 => Ok(found),
         Owner::Swarmem(_) | Owner::Other => Err(OpenError::NotSwarmem { file: file.into() }),
     }
+}
+
+/// Whether a file begins as an SQLite database of ours does, whatever follows.
+/// (<https://www.sqlite.org/fileformat2.html>, section 1.3)
+pub(super) fn has_our_mark(file: &Path) -> io::Result<bool> {
+    let mut begin = Vec::with_capacity(HEADER_BYTES);
+    File::open(file)?.take(HEADER_BYTES as u64).read_to_end(&mut begin)?;
+    let ours = schema::APPLICATION_ID.to_be_bytes();
+    Ok(begin.starts_with(b"SQLite format 3\0") && begin.get(68..72).is_some_and(|mark| mark == ours))
 }
 
 /// The path with something behind it.

@@ -9,7 +9,7 @@ const VERSIONS: [&str; 1] = [include_str!("../../../migrations/sqlite/0001_swarm
 pub(super) const KNOWN: i64 = VERSIONS.len() as i64;
 
 /// `application_id` of our files, set by the first version.
-const APPLICATION_ID: i64 = 1_937_206_637;
+pub(super) const APPLICATION_ID: i32 = 1_937_206_637;
 
 /// Whose database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) fn owner(connection: &Connection) -> Result<Owner> {
     if connection.query_row(is_empty, [], |row| row.get(0))? {
         return Ok(Owner::Nobody);
     }
-    if number(connection, "PRAGMA application_id")? != APPLICATION_ID {
+    if number(connection, "PRAGMA application_id")? != i64::from(APPLICATION_ID) {
         return Ok(Owner::Other);
     }
     Ok(match number(connection, "PRAGMA user_version")? {

@@ -1,8 +1,12 @@
 //! Backup and restore on the command line.
 
-use std::process::Stdio;
+use std::{fs, path::Path, process::Stdio};
 
-use super::{complaint, object, printed};
+use super::{
+    complaint,
+    doctor::{alter, left_behind, place},
+    object, printed,
+};
 use crate::process::{Server, swarmem};
 
 #[test]
@@ -33,7 +37,7 @@ fn a_backup_taken_while_writes_go_on_is_restored_as_a_new_incarnation() {
     complaint(&server.run(&["backup", "other.db", "--store", "nowhere.db"]), 1);
 
     let line = complaint(&server.run(&["restore", "copy.db", "--store", &store, "--force"]), 1);
-    assert!(line.contains("in use by another process"), "{line}");
+    assert!(line.contains("in use by process"), "{line}");
 
     let mut server = server;
     printed(&server.run(&["put", "shared/a", "too late", "--key", "after"]));
@@ -57,4 +61,66 @@ fn what_is_no_database_is_not_copied() {
         assert!(line.contains("text is not an SQLite database"), "{line}");
     }
     assert!(!directory.path().join("copy.db").exists() && !directory.path().join("new.db").exists());
+}
+
+fn restore(backup: &Path, target: &Path) -> std::process::Output {
+    swarmem().arg("restore").arg(backup).arg("--store").arg(target).arg("--force").output().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_not_replaced_even_by_force() {
+    let (_backup, backup) = left_behind().await;
+    let (directory, target) = place();
+    for text in ["notes that nobody wants to lose", "SQLite format 3\0, or so it says"] {
+        fs::write(&target, text).unwrap();
+        let line = complaint(&restore(&backup, &target), 1);
+        let shown = target.display().to_string();
+        assert!(line.contains(&shown) && line.contains("move it away") && line.contains("--force"), "{line}");
+        assert_eq!(fs::read(&target).unwrap(), text.as_bytes());
+        fs::remove_file(&target).unwrap();
+    }
+    fs::write(&target, "").unwrap();
+    alter(&target, "PRAGMA journal_mode = WAL; CREATE TABLE other (x)");
+    let before = fs::read(&target).unwrap();
+    let line = complaint(&restore(&backup, &target), 1);
+    assert!(line.contains("move it away"), "{line}");
+    assert_eq!(fs::read(&target).unwrap(), before);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "it leaves nothing");
+}
+
+#[tokio::test]
+async fn what_was_ours_is_replaced_however_it_is_now() {
+    let (_backup, backup) = left_behind().await;
+    let (_target, target) = left_behind().await;
+    let mut bytes = fs::read(&target).unwrap();
+    let damaged = bytes.len() - 4096;
+    bytes[100..damaged].fill(0xa5);
+    fs::write(&target, bytes).unwrap();
+    printed(&restore(&backup, &target));
+    alter(&target, "PRAGMA user_version = 999");
+    printed(&restore(&backup, &target));
+    fs::write(&target, "").unwrap();
+    printed(&restore(&backup, &target));
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_names_the_file_that_failed() {
+    let (directory, source) = left_behind().await;
+    let copy =
+        |target: &Path| swarmem().arg("backup").arg(target).arg("--store").arg(&source).output().unwrap();
+    let target = directory.path().join("no/such/folder/copy.db");
+    let line = complaint(&copy(&target), 1);
+    assert!(line.contains(target.to_str().unwrap()) && line.contains("No such file"), "{line}");
+    assert!(!line.contains("code:") && !line.contains(source.to_str().unwrap()), "{line}");
+    let line = complaint(&copy(Path::new("/proc/copy.db")), 1);
+    assert!(line.contains("/proc/copy.db") && !line.contains("code:"), "{line}");
+    let mut bytes = fs::read(&source).unwrap();
+    let (half, end) = (bytes.len() / 2 / 4096 * 4096, bytes.len());
+    bytes[half..end].fill(0xa5);
+    fs::write(&source, bytes).unwrap();
+    let target = directory.path().join("copy.db");
+    let line = complaint(&copy(&target), 1);
+    assert!(line.contains(source.to_str().unwrap()) && line.contains("malformed"), "{line}");
+    assert!(!line.contains("code:"), "{line}");
+    assert!(!target.exists());
 }

@@ -45,7 +45,7 @@ impl Report {
 }
 
 /// A folder with the path of a database in it.
-fn place() -> (TempDir, PathBuf) {
+pub(super) fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("swarmem.db");
     (directory, path)
@@ -56,7 +56,7 @@ fn look(path: &Path, more: &[&str]) -> Report {
 }
 
 /// A database that a coordinator has made, filled and left.
-async fn left_behind() -> (TempDir, PathBuf) {
+pub(super) async fn left_behind() -> (TempDir, PathBuf) {
     let mut server = Server::start(&[]);
     for n in 0..20 {
         printed(&server.run(&["put", "shared/a", &"x".repeat(4000), "--key", &n.to_string()]));
@@ -69,7 +69,7 @@ async fn left_behind() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-fn alter(path: &Path, sql: &'static str) {
+pub(super) fn alter(path: &Path, sql: &'static str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
