@@ -34,6 +34,7 @@ pub use self::{
     serve::{BackupArgs, ConfigCommand, RestoreArgs, ServeArgs},
     swarm::SwarmCommand,
     value::{Condition, Position, Setting},
+    view::date,
     watch::WatchArgs,
     write::{DeleteArgs, PutArgs},
 };

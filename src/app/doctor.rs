@@ -10,12 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::holders::Holder;
 use crate::{
-    cli::doctor::Finding,
+    cli::{self, doctor::Finding},
     config::{self, Config},
     domain::time::{Clock as _, SystemClock, Timestamp},
-    store::sqlite::{self, Inspection, OpenError},
+    store::sqlite::{self, Holder, Inspection, OpenError},
 };
 
 /// 2026-11-01: no clock that is right shows less, since this program was written later.
@@ -34,13 +33,23 @@ pub async fn examine(config: Result<Config, config::Error>, deep: bool) -> Vec<F
         }
     };
     let path = &config.store.path;
-    let server = holders::of_lock(&beside(path, ".lock"));
+    let server = Holder::of_lock(&beside(path, ".lock")).or_else(|| Holder::of_lock(path));
     let mut findings = vec![Finding::ok("config", "every setting is known, and allowed")];
-    findings.extend(config.server.listen.map(|address| listen(address, server.as_ref())));
-    findings.extend(config.server.unix_socket.as_deref().map(|path| unix_socket(path, server.as_ref())));
+    let listen = config.server.listen.map(|address| listen(address, server.as_ref()));
+    let socket = config.server.unix_socket.as_deref().map(|path| unix_socket(path, server.as_ref()));
+    // What is looked at is a coordinator that runs, and not what another one would find.
+    let is_served = [&listen, &socket].into_iter().flatten().any(|place| place.is_served);
+    findings.extend([listen, socket].into_iter().flatten().map(|place| place.finding));
     findings.extend(disk::check(path));
     let inspection = sqlite::inspect(path, deep).await;
-    findings.extend(database(path, &inspection, server.as_ref(), deep));
+    findings.extend(match (holders::of_removed(path), &server) {
+        (Some(holder), _) => vec![removed(path, &holder)],
+        (None, Some(server)) if matches!(inspection, Err(OpenError::Missing { .. })) => {
+            vec![removed(path, server)]
+        }
+        (None, Some(server)) if !is_served => vec![in_use(path, server)],
+        (None, _) => database(path, &inspection, server.as_ref(), deep),
+    });
     findings.push(clock(SystemClock.now(), inspection.ok().and_then(|seen| seen.newest)));
     findings.push(open_files(
         &std::fs::read_to_string("/proc/self/limits").unwrap_or_default(),
@@ -56,14 +65,34 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn listen(address: SocketAddr, server: Option<&Holder>) -> Finding {
+/// What was found of a place to listen at.
+struct Listening {
+    finding: Finding,
+    /// The coordinator that has the database listens there.
+    is_served: bool,
+}
+
+impl From<Finding> for Listening {
+    fn from(finding: Finding) -> Self {
+        Self { finding, is_served: false }
+    }
+}
+
+impl Listening {
+    fn served(finding: Finding) -> Self {
+        Self { finding, is_served: true }
+    }
+}
+
+fn listen(address: SocketAddr, server: Option<&Holder>) -> Listening {
     const CHECK: &str = "listen";
     let mend = "choose another address with --listen or server.listen";
     match TcpListener::bind(address) {
-        Ok(_) => Finding::ok(CHECK, format!("{address} is free")),
+        Ok(_) => Finding::ok(CHECK, format!("{address} is free")).into(),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match (holders::of_port(address), server) {
             (Some(holder), Some(server)) if holder == *server => {
-                Finding::ok(CHECK, format!("{address} is held by {holder}, which serves this database"))
+                let figure = format!("{address} is held by {holder}, which serves this database");
+                Listening::served(Finding::ok(CHECK, figure))
             }
             (holder, _) => {
                 let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
@@ -72,13 +101,14 @@ fn listen(address: SocketAddr, server: Option<&Holder>) -> Finding {
                     format!("{address} is held by {holder}"),
                     format!("stop it, or {mend}"),
                 )
+                .into()
             }
         },
-        Err(error) => Finding::failure(CHECK, format!("{address}: {error}"), mend),
+        Err(error) => Finding::failure(CHECK, format!("{address}: {error}"), mend).into(),
     }
 }
 
-fn unix_socket(path: &Path, server: Option<&Holder>) -> Finding {
+fn unix_socket(path: &Path, server: Option<&Holder>) -> Listening {
     const CHECK: &str = "unix_socket";
     let shown = path.display();
     let folder = disk::folder_of(path);
@@ -88,21 +118,41 @@ fn unix_socket(path: &Path, server: Option<&Holder>) -> Finding {
             CHECK,
             figure,
             "make the folder, or choose another path with server.unix_socket",
-        );
+        )
+        .into();
     }
     if path.exists() && std::os::unix::net::UnixStream::connect(path).is_ok() {
         return match server {
             Some(server) => {
-                Finding::ok(CHECK, format!("{shown} is served; the database is held by {server}"))
+                let figure = format!("{shown} is served; the database is held by {server}");
+                Listening::served(Finding::ok(CHECK, figure))
             }
             None => Finding::failure(
                 CHECK,
                 format!("{shown} is served by another process"),
                 "stop it, or choose another path with server.unix_socket",
-            ),
+            )
+            .into(),
         };
     }
-    Finding::ok(CHECK, format!("{shown} is free"))
+    Finding::ok(CHECK, format!("{shown} is free")).into()
+}
+
+/// Its writes fail, or go where nobody will ever find them.
+fn removed(path: &Path, holder: &Holder) -> Finding {
+    Finding::failure(
+        "database",
+        format!("{} was removed or replaced under {holder}", path.display()),
+        "stop that process, and `swarmem restore` the newest backup",
+    )
+}
+
+fn in_use(path: &Path, holder: &Holder) -> Finding {
+    Finding::failure(
+        "database",
+        format!("{} is in use by {holder}, which does not listen there: `serve` is refused", path.display()),
+        "stop that process, or choose another database with --store or store.path",
+    )
 }
 
 fn database(
@@ -155,10 +205,10 @@ fn database(
 /// Swarm time never runs back, so a head from the future holds its swarm's time still until the clock is there.
 fn clock(now: Timestamp, newest: Option<(String, Timestamp)>) -> Finding {
     const CHECK: &str = "clock";
-    let seconds = now.as_micros() / SECOND_US;
+    let date = cli::date(now.as_micros() / SECOND_US);
     let mend = "set the clock, and keep it set by NTP";
     if now.as_micros() < WRITTEN_US {
-        let figure = format!("{seconds} s since 1970: before this program was written");
+        let figure = format!("{date}: before this program was written");
         return Finding::failure(CHECK, figure, mend);
     }
     match newest {
@@ -169,7 +219,7 @@ fn clock(now: Timestamp, newest: Option<(String, Timestamp)>) -> Finding {
             );
             Finding::warning(CHECK, figure, mend)
         }
-        _ => Finding::ok(CHECK, format!("{seconds} s since 1970, behind no swarm")),
+        _ => Finding::ok(CHECK, format!("{date}, behind no swarm")),
     }
 }
 

@@ -157,6 +157,12 @@ pub(super) fn seconds_of(time: Option<&Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| Timestamp { nanos: 0, ..*time }.to_string())
 }
 
+/// The date and time so many seconds after the beginning of 1970, in RFC 3339.
+#[must_use]
+pub fn date(seconds: i64) -> String {
+    Timestamp { seconds, nanos: 0 }.to_string()
+}
+
 /// A time of day to the millisecond, for lines that follow each other.
 pub(super) fn clock_of(time: Option<&Timestamp>) -> String {
     let Some(time) = time else { return "-".to_owned() };

@@ -1,47 +1,23 @@
-//! Which process holds a lock or listens on a port, as far as the system tells. Takes no lock and opens no connection, so
-//! that nobody notices.
+//! Which process listens on a port or has a file open that is gone, as far as the system tells. Opens no connection, so that
+//! nobody notices.
 
 use std::{
-    fmt, fs,
+    fs,
     net::SocketAddr,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-/// A process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub process: u32,
-    name: String,
-}
+use crate::store::sqlite::Holder;
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({})", self.process, self.name)
-    }
-}
-
-impl Holder {
-    fn of(process: u32) -> Self {
-        let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-        let name = if name.is_empty() { "of another user" } else { name.trim_end() };
-        Self { process, name: name.to_owned() }
-    }
-}
-
-/// Who has locked `file`.
-pub(super) fn of_lock(file: &Path) -> Option<Holder> {
-    let inode = fs::metadata(file).ok()?.ino();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| locker(line, inode)).map(Holder::of)
-}
-
-/// The process of a line such as `1: FLOCK  ADVISORY  WRITE 4711 fe:01:131 0 EOF`, if it is about this file.
-fn locker(line: &str, inode: u64) -> Option<u32> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [_, "FLOCK", _, _, process, place, ..] = words[..] else { return None };
-    let found: u64 = place.rsplit(':').next()?.parse().ok()?;
-    if found == inode { process.parse().ok() } else { None }
+/// Who still has the file open that stood at `path` and was removed or replaced.
+pub(super) fn of_removed(path: &Path) -> Option<Holder> {
+    // A folder that is gone, too, has no other name than the one it is called by.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().or_else(|_| std::path::absolute(folder)).ok()?;
+    let mut link = folder.join(path.file_name()?).into_os_string();
+    link.push(" (deleted)");
+    let link = PathBuf::from(link);
+    processes()?.find(|&process| has_open(process, &link)).map(Holder::of)
 }
 
 /// Who listens on the port of `address`.
@@ -50,14 +26,19 @@ pub(super) fn of_port(address: SocketAddr) -> Option<Holder> {
     let inode =
         tables.iter().flat_map(|table| table.lines()).find_map(|line| listener(line, address.port()))?;
     let socket = PathBuf::from(format!("socket:[{inode}]"));
+    processes()?.find(|&process| has_open(process, &socket)).map(Holder::of)
+}
+
+/// The processes that there are.
+fn processes() -> Option<impl Iterator<Item = u32>> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has_it = |process: &u32| {
-        let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
-        files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|link| link == socket))
-    };
-    let mut processes = processes;
-    processes.find(has_it).map(Holder::of)
+    Some(processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// Whether a process has something open, as far as we may know.
+fn has_open(process: u32, what: &Path) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|link| link == what))
 }
 
 /// The inode of the socket of a line of the table, if that listens on this port.
@@ -75,10 +56,6 @@ mod tests {
 
     #[test]
     fn the_systems_tables_are_read() {
-        let line = "1: FLOCK  ADVISORY  WRITE 4711 fe:01:131 0 EOF";
-        assert_eq!(locker(line, 131), Some(4711));
-        assert_eq!(locker(line, 13), None);
-        assert_eq!(locker("2: POSIX  ADVISORY  WRITE 4711 fe:01:131 0 EOF", 131), None);
         let line = "   0: 0100007F:1CFC 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0 100";
         assert_eq!(listener(line, 7420), Some(99));
         assert_eq!(listener(line, 7421), None);
@@ -88,12 +65,12 @@ mod tests {
     #[test]
     fn this_process_is_found() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("lock");
-        let file = fs::File::create(&path).unwrap();
-        assert_eq!(of_lock(&path), None);
-        file.lock().unwrap();
+        let path = directory.path().join("file");
+        let _file = fs::File::create(&path).unwrap();
+        assert_eq!(of_removed(&path), None);
+        fs::remove_file(&path).unwrap();
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        for holder in [of_lock(&path), of_port(socket.local_addr().unwrap())] {
+        for holder in [of_removed(&path), of_port(socket.local_addr().unwrap())] {
             assert_eq!(holder.unwrap().process, std::process::id());
         }
     }

@@ -84,6 +84,9 @@ async fn what_is_well_is_said_to_be_well() {
         report.findings.iter().any(|f| f["check"] == "sync" && f["figure"].as_str().unwrap().contains("p99"))
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "it leaves nothing");
+    // A date, not a count of seconds.
+    let clock = report.expect("clock", "ok");
+    assert!(clock.starts_with("20") && clock[..20].ends_with('Z'), "{clock}");
 
     let (directory, path) = left_behind().await;
     let report = look(&path, &["--deep"]);
@@ -113,6 +116,43 @@ async fn a_coordinator_that_runs_is_named_and_left_alone() {
     let (_directory, path) = place();
     let report = Report::of(&["--listen", server.address(), "--store", path.to_str().unwrap()]);
     assert!(report.expect("listen", "failure").contains("(swarmem)"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_in_use_elsewhere_is_a_failure() {
+    let server = Server::start(&[]);
+    let store = PathBuf::from(server.store());
+    let other_name = store.with_file_name("other.db");
+    fs::hard_link(&store, &other_name).unwrap();
+    for path in [&store, &other_name] {
+        let report = look(path, &[]);
+        let figure = report.expect("database", "failure");
+        assert!(
+            figure.contains("in use") && figure.contains(&format!("process {}", server.id())),
+            "{figure}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_was_taken_from_under_a_coordinator_is_a_failure() {
+    let server = Server::start(&[]);
+    printed(&server.run(&["put", "shared/a", "x", "--key", "k"]));
+    let store = PathBuf::from(server.store());
+    let look = || Report::of(&["--listen", server.address(), "--store", store.to_str().unwrap()]);
+    look().expect("database", "ok");
+    fs::copy(&store, store.with_file_name("copy.db")).unwrap();
+    fs::remove_file(&store).unwrap();
+    let told = |report: &Report| {
+        let figure = report.expect("database", "failure");
+        assert!(figure.contains("removed") && figure.contains(&server.id().to_string()), "{figure}");
+    };
+    told(&look());
+    fs::rename(store.with_file_name("copy.db"), &store).unwrap();
+    told(&look());
+    // Without the lock, too: by who has the file open.
+    fs::remove_file(format!("{}.lock", store.display())).unwrap();
+    told(&look());
 }
 
 #[test]
