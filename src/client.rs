@@ -81,6 +81,7 @@ mod calls;
 mod connections;
 mod endpoint;
 mod error;
+mod greeting;
 mod identity;
 mod newest;
 mod options;

@@ -138,12 +138,7 @@ fn exit_code_of(error: &client::Error) -> u8 {
 fn told(error: &client::Error) -> String {
     match error {
         client::Error::Connect { address, detail } => unreachable_line(address, detail),
-        // Without a reason it is the transport that speaks, and in its own words.
-        client::Error::Refused(refusal)
-            if refusal.origin == Origin::Connection && refusal.code != Code::DeadlineExceeded =>
-        {
-            "the connection to the coordinator broke".to_owned()
-        }
+        client::Error::NotACoordinator { .. } => format!("{error}; check --address"),
         client::Error::Refused(refusal) => match way_out(refusal) {
             Some(way_out) => format!("{refusal}; {way_out}"),
             None => refusal.to_string(),

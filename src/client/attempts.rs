@@ -48,7 +48,8 @@ impl Client {
                 Err(None) => {
                     // Nobody wants to read microseconds.
                     let waited = begun.elapsed().as_millis();
-                    Error::no_answer_within(Duration::from_millis(waited.try_into().unwrap_or(u64::MAX)))
+                    let waited = Duration::from_millis(waited.try_into().unwrap_or(u64::MAX));
+                    Error::no_answer(self.connections.endpoint(), waited)
                 }
             };
             failures += 1;

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Uri};
+use tower::{BoxError, Service as _};
 
-use super::{Endpoint, Error, Options, endpoint::Address};
+use super::{Endpoint, Error, Options, endpoint::Address, greeting::Greeted};
 
 /// How often a connection is probed: one for streams always, one for calls while one waits for its answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -64,7 +65,7 @@ impl Connections {
     pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
         let transport = transport(endpoint, options.connect_timeout, Purpose::Calls);
         let connected = match endpoint.address() {
-            Address::Tcp(_) => transport.connect().await,
+            Address::Tcp(_) => transport.connect_with_connector(tcp(options.connect_timeout)).await,
             Address::Unix(path) => transport.connect_with_connector(unix(path)).await,
         };
         let channel = connected.map_err(|error| Error::connect(endpoint, &error))?;
@@ -118,7 +119,7 @@ impl Connections {
     fn open(&self, purpose: Purpose) -> Channel {
         let transport = transport(&self.endpoint, self.connect_timeout, purpose);
         match self.endpoint.address() {
-            Address::Tcp(_) => transport.connect_lazy(),
+            Address::Tcp(_) => transport.connect_with_connector_lazy(tcp(self.connect_timeout)),
             Address::Unix(path) => transport.connect_with_connector_lazy(unix(path)),
         }
     }
@@ -131,6 +132,10 @@ impl Connections {
 }
 
 impl Place {
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.connections.endpoint
+    }
+
     /// Something here got no answer: no other stream comes to this connection.
     pub fn distrust(&self) {
         let mut streams = locked(&self.connections.streams);
@@ -176,16 +181,36 @@ fn unix(
     path: &std::path::Path,
 ) -> impl tower::Service<
     Uri,
-    Response = TokioIo<UnixStream>,
+    Response = TokioIo<Greeted<UnixStream>>,
     Error = std::io::Error,
-    Future = impl Future<Output = std::io::Result<TokioIo<UnixStream>>> + Send,
+    Future = impl Future<Output = std::io::Result<TokioIo<Greeted<UnixStream>>>> + Send,
 > + Clone
 + Send
 + 'static {
     let path = path.to_owned();
     tower::service_fn(move |_: Uri| {
         let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        async move { UnixStream::connect(path).await.map(|socket| TokioIo::new(Greeted::new(socket))) }
+    })
+}
+
+/// As the transport does it by itself, which has no place for listening to the peer.
+fn tcp(
+    connect_timeout: Duration,
+) -> impl tower::Service<
+    Uri,
+    Response = TokioIo<Greeted<TcpStream>>,
+    Error = BoxError,
+    Future = impl Future<Output = Result<TokioIo<Greeted<TcpStream>>, BoxError>> + Send,
+> + Clone
++ Send
++ 'static {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(connect_timeout));
+    tower::service_fn(move |uri: Uri| {
+        let connecting = connector.call(uri);
+        async move { Ok(TokioIo::new(Greeted::new(connecting.await?.into_inner()))) }
     })
 }
 

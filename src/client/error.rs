@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use super::reason;
+use super::{greeting, reason};
 
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,14 @@ pub enum Error {
         /// Where it was looked for.
         address: String,
         /// What the transport said, in one line.
+        detail: String,
+    },
+    /// What listens at the address is no coordinator: nothing was done, and asking again is of no use.
+    #[error("no coordinator listens at {address}: {detail}")]
+    NotACoordinator {
+        /// Where.
+        address: String,
+        /// What it is, as far as it can be told.
         detail: String,
     },
     /// The call ended with a status: the coordinator refused it, or, for what writes nothing, the connection broke or no
@@ -41,7 +49,7 @@ impl Error {
     /// The gRPC code that describes the failure.
     pub fn code(&self) -> Code {
         match self {
-            Self::Connect { .. } => Code::Unavailable,
+            Self::Connect { .. } | Self::NotACoordinator { .. } => Code::Unavailable,
             Self::Refused(refusal) => refusal.code,
             Self::OutcomeUnknown { .. } => Code::Unknown,
             Self::Protocol(_) => Code::Internal,
@@ -52,7 +60,10 @@ impl Error {
     pub fn metadata(&self, name: &str) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.metadata.get(name).map(String::as_str),
-            Self::Connect { .. } | Self::OutcomeUnknown { .. } | Self::Protocol(_) => None,
+            Self::Connect { .. }
+            | Self::NotACoordinator { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Protocol(_) => None,
         }
     }
 
@@ -61,21 +72,29 @@ impl Error {
         match self {
             Self::Refused(refusal) => refusal.reason.as_deref(),
             Self::OutcomeUnknown { .. } => Some(reason::OUTCOME_UNKNOWN),
-            Self::Connect { .. } | Self::Protocol(_) => None,
+            Self::Connect { .. } | Self::NotACoordinator { .. } | Self::Protocol(_) => None,
         }
     }
 
     /// What a status says of a call to `address`.
     pub(super) fn of(status: Status, address: &impl fmt::Display) -> Self {
-        match connect_error(&status) {
-            Some(error) => Self::connect(address, error),
-            None => Self::from(status),
+        if let Some(detail) = greeting::stranger(&status) {
+            return Self::NotACoordinator { address: address.to_string(), detail };
         }
+        if let Some(error) = unsent(&status) {
+            return Self::connect(address, error);
+        }
+        let cause = innermost(&status).to_string();
+        let mut refusal = Refusal::from(status);
+        if refusal.origin == Origin::Connection {
+            refusal.message = format!("the connection to {address} broke: {cause}");
+        }
+        Self::Refused(Box::new(refusal))
     }
 
-    /// No answer came in time.
-    pub(super) fn no_answer_within(time: Duration) -> Self {
-        Self::broken(Code::DeadlineExceeded, format!("no answer within {time:?}"))
+    /// No answer came from `address` in time.
+    pub(super) fn no_answer(address: &impl fmt::Display, time: Duration) -> Self {
+        Self::broken(Code::DeadlineExceeded, format!("no answer from {address} within {time:?}"))
     }
 
     /// The connection failed, and nothing is known of what was asked over it.
@@ -86,12 +105,16 @@ impl Error {
 
     /// A failure to reach `address`, told by the innermost cause, which is the one that says why.
     pub(super) fn connect(address: &impl fmt::Display, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut cause = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        Self::Connect { address: address.to_string(), detail: cause.to_string() }
+        Self::Connect { address: address.to_string(), detail: innermost(error).to_string() }
     }
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 impl From<prost::DecodeError> for Error {
@@ -106,12 +129,15 @@ impl From<Status> for Error {
     }
 }
 
-/// The transport's failure to connect, if that is what the status is of.
-fn connect_error(status: &Status) -> Option<&ConnectError> {
+/// The transport's failure to connect, or to hand a call to a connection that ended meanwhile, if that is what the status is
+/// of: nothing of the call was sent.
+fn unsent(status: &Status) -> Option<&(dyn std::error::Error + 'static)> {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+        // On HTTP/2, what is cancelled was never taken from the queue before the connection.
+        let was_queued = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+        if was_queued || error.is::<ConnectError>() {
+            return Some(error);
         }
         cause = error.source();
     }

@@ -63,7 +63,7 @@ pub(super) enum Verdict {
 pub(super) fn verdict(error: &Error) -> Verdict {
     match error {
         Error::Connect { .. } => Verdict::NotSent,
-        Error::Protocol(_) | Error::OutcomeUnknown { .. } => Verdict::Final,
+        Error::NotACoordinator { .. } | Error::Protocol(_) | Error::OutcomeUnknown { .. } => Verdict::Final,
         Error::Refused(refusal) => match (&refusal.origin, refusal.reason.as_deref()) {
             (Origin::Connection, _) => Verdict::Open,
             (Origin::Coordinator, Some(reason)) => of_reason(refusal, reason),

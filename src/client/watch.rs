@@ -159,7 +159,9 @@ impl Watch {
     /// What an opening that came to no end ends with.
     fn not_opened(&self) -> Error {
         match &*self.link.borrow() {
-            Link::Up => Error::no_answer_within(self.client.options().call_timeout),
+            Link::Up => {
+                Error::no_answer(self.client.connections.endpoint(), self.client.options().call_timeout)
+            }
             Link::Down { cause } => Error::broken(tonic::Code::Unavailable, cause.clone()),
         }
     }
@@ -290,7 +292,7 @@ impl Open {
             let end = self.heard + silence_max;
             if end <= Instant::now() {
                 self.stream.distrust();
-                return Poll::Ready(Err(Error::no_answer_within(silence_max)));
+                return Poll::Ready(Err(Error::no_answer(self.stream.endpoint(), silence_max)));
             }
             self.silence.as_mut().reset(end);
         }

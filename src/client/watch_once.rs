@@ -10,7 +10,7 @@ use futures_util::Stream as _;
 use tokio::time::timeout;
 use tonic::{Streaming, service::interceptor::InterceptedService};
 
-use super::{Client, Error, RESPONSE_BYTES_MAX, connections::Place, error};
+use super::{Client, Endpoint, Error, RESPONSE_BYTES_MAX, connections::Place, error};
 use crate::wire::{WatchResponse, v1, v1::watch_service_client::WatchServiceClient};
 
 /// An open watch that ends with its connection.
@@ -31,7 +31,11 @@ impl WatchOnce {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchResponse, Error>>> {
-        Pin::new(&mut self.stream).poll_next(cx).map_err(Error::from)
+        Pin::new(&mut self.stream).poll_next(cx).map_err(|status| Error::of(status, self.place.endpoint()))
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.place.endpoint()
     }
 
     /// Nothing came for too long: no other stream comes to this connection.
@@ -67,7 +71,7 @@ impl Client {
             }
             Ok(Err(_)) | Err(_) => {
                 place.distrust();
-                Err(Error::no_answer_within(limit))
+                Err(Error::no_answer(self.connections.endpoint(), limit))
             }
         }
     }

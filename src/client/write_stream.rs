@@ -320,7 +320,7 @@ impl Driver {
     /// Ends what no other stream would settle: what may have been done is unknown, the rest was refused.
     fn fail_all(&mut self, status: &Status) {
         for mut sent in self.unanswered.drain(..) {
-            let refused = Error::from(status.clone());
+            let refused = Error::of(status.clone(), self.client.connections.endpoint());
             sent.answer(Err(match sent.is_out {
                 true => Error::OutcomeUnknown { request_id: id_of(&sent.request), cause: Box::new(refused) },
                 false => refused,

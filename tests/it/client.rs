@@ -6,6 +6,7 @@ mod lasting;
 mod proxy;
 mod reads;
 mod scripted;
+mod strangers;
 mod watches;
 
 use std::time::Duration;
