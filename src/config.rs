@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     error::{Error, Origin},
     lanes::Lanes,
+    layers::COMMAND_LINE_VARIABLES,
     limits::Limits,
     log::{Format, Log},
     render::{default_toml, reference_markdown},
@@ -60,7 +61,8 @@ pub struct Config {
 impl Config {
     /// Reads the settings: `file` first, then `env`, then `overrides`, each over the one before.
     ///
-    /// `env` is a whole environment: variables named `SWARMEM_<SECTION>_<KEY>` are taken, all others are ignored.
+    /// `env` is a whole environment: variables named `SWARMEM_<SECTION>_<KEY>` are taken. Others that begin with `SWARMEM_`
+    /// are refused, unless they are known to be somebody else's, and all the rest is ignored.
     /// `overrides` are pairs of a dotted name and a value (`("server.listen", "127.0.0.1:0")`).
     ///
     /// # Errors
@@ -151,6 +153,8 @@ mod tests {
         ];
         let config = load("", &env, &[]).unwrap();
         assert_eq!(config.server.listen, None);
+        let named = load("[server]\nlisten = \"localhost:1\"", &[], &[]).unwrap();
+        assert_eq!(named.server.listen, Some("127.0.0.1:1".parse().unwrap()));
         assert_eq!(config.server.unix_socket, Some(PathBuf::from("swarmem.sock")));
         assert!(config.server.insecure);
         assert_eq!(config.log.format, Format::Json);
@@ -165,7 +169,14 @@ mod tests {
             ("SWARMEM_AGENT", "x"),
             ("SWARMEM_ROLE", "x"),
             ("SWARMEM_CONFIG", "x"),
-            ("SWARMEM_SERVER", "x"),
+            ("SWARMEM_SERVICE_HOST", "10.0.0.1"),
+            ("SWARMEM_SERVICE_PORT", "7420"),
+            ("SWARMEM_SERVICE_PORT_GRPC", "7420"),
+            ("SWARMEM_PORT", "tcp://10.0.0.1:7420"),
+            ("SWARMEM_PORT_7420_TCP", "tcp://10.0.0.1:7420"),
+            ("SWARMEM_PORT_7420_TCP_ADDR", "10.0.0.1"),
+            ("SWARMEM_SERVER_SERVICE_HOST", "10.0.0.1"),
+            ("SWARMEM_TEST_SEED", "1"),
             ("PATH", "x"),
             ("SERVER_LISTEN", "x"),
         ];
@@ -211,7 +222,7 @@ mod tests {
                 &[],
                 &[],
                 "server.listen = \"localhost\", from the file FILE: must be an IP address with a port, as \
-                 127.0.0.1:7420 or [::1]:7420, or empty",
+                 127.0.0.1:7420 or [::1]:7420, or localhost with a port (other names are not looked up), or empty",
             ),
             ("server = 1", &[], &[], "server = 1, from the file FILE: must be a section, [server]"),
             (
@@ -238,6 +249,26 @@ mod tests {
                 &[],
                 "unknown setting SWARMEM_STORE_PTH, from the environment variable SWARMEM_STORE_PTH; the nearest is \
                  SWARMEM_STORE_PATH",
+            ),
+            (
+                "",
+                &[("SWARMEM_WACHT__STREAMS_MAX", "1")],
+                &[],
+                "unknown setting SWARMEM_WACHT__STREAMS_MAX, from the environment variable SWARMEM_WACHT__STREAMS_MAX; \
+                 the nearest is SWARMEM_WATCH_STREAMS_MAX",
+            ),
+            (
+                "",
+                &[("SWARMEM_ADRESS", "x")],
+                &[],
+                "unknown setting SWARMEM_ADRESS, from the environment variable SWARMEM_ADRESS; the nearest is \
+                 SWARMEM_ADDRESS",
+            ),
+            (
+                "",
+                &[("SWARMEM_PORT_OF_CALL", "x")],
+                &[],
+                "unknown setting SWARMEM_PORT_OF_CALL, from the environment variable SWARMEM_PORT_OF_CALL; ",
             ),
             (
                 "",

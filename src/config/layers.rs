@@ -10,6 +10,17 @@ use super::{
     setting::{SectionEntry, Setting, catalog, to_table},
 };
 
+/// What the variables of settings begin with.
+const PREFIX: &str = "SWARMEM_";
+
+/// Variables of this program that are no settings of a coordinator: the command line reads them.
+pub const COMMAND_LINE_VARIABLES: &[&str] =
+    &["SWARMEM_ADDRESS", "SWARMEM_AGENT", "SWARMEM_CONFIG", "SWARMEM_ROLE", "SWARMEM_SWARM"];
+
+/// What variables of the project's own tests and tools begin with.
+const TOOLS: &[&str] =
+    &["SWARMEM_FUZZ_", "SWARMEM_SEEDED_BUG", "SWARMEM_SOAK_", "SWARMEM_TEST_", "SWARMEM_WRITE_DOCS"];
+
 /// The values given so far. A later one replaces an earlier one.
 pub(super) struct Layers {
     catalog: Vec<SectionEntry>,
@@ -51,12 +62,13 @@ impl Layers {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<(), Error> {
         for (variable, text) in env {
-            if !self.is_ours(&variable) {
+            if !variable.starts_with(PREFIX) || is_of_others(&variable) {
                 continue;
             }
             let origin = Origin::Environment(variable.clone());
             let Some(setting) = self.settings().find(|setting| setting.variable() == variable) else {
-                let nearest = nearest(&variable, self.settings().map(Setting::variable));
+                let others = COMMAND_LINE_VARIABLES.iter().map(|&name| name.to_owned());
+                let nearest = nearest(&variable, self.settings().map(Setting::variable).chain(others));
                 return Err(Error::Unknown { name: variable, origin, nearest });
             };
             let name = setting.name();
@@ -106,15 +118,6 @@ impl Layers {
         Ok(())
     }
 
-    /// Whether a variable is meant for a section. `SWARMEM_ADDRESS` and its like belong to the command line.
-    fn is_ours(&self, variable: &str) -> bool {
-        let Some(rest) = variable.strip_prefix("SWARMEM_") else { return false };
-        self.catalog.iter().any(|entry| {
-            let key = rest.strip_prefix(&entry.name.to_uppercase());
-            key.is_some_and(|key| key.starts_with('_'))
-        })
-    }
-
     fn settings(&self) -> impl Iterator<Item = &Setting> {
         self.catalog.iter().flat_map(|entry| &entry.settings)
     }
@@ -126,6 +129,28 @@ impl Layers {
     fn nearest_section(&self, name: &str) -> Option<String> {
         nearest(name, self.catalog.iter().map(|entry| entry.name.to_owned()))
     }
+}
+
+/// Whether a variable is meant for somebody else.
+fn is_of_others(variable: &str) -> bool {
+    COMMAND_LINE_VARIABLES.contains(&variable)
+        || TOOLS.iter().any(|tool| variable.starts_with(tool))
+        || is_service_link(variable)
+}
+
+/// Kubernetes tells every container of a namespace where its services are: of one whose name begins with "swarmem", in
+/// variables such as `SWARMEM_SERVICE_HOST`, `SWARMEM_PORT` and `SWARMEM_PORT_7420_TCP_ADDR`.
+fn is_service_link(variable: &str) -> bool {
+    let is_port = |rest: &str| {
+        let mut words = rest.split('_');
+        words.next().is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+            && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+    };
+    variable.ends_with("_SERVICE_HOST")
+        || variable.ends_with("_SERVICE_PORT")
+        || variable.contains("_SERVICE_PORT_")
+        || variable.ends_with("_PORT")
+        || variable.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
 }
 
 fn is_name(name: &str, section: &str, key: &str) -> bool {

@@ -21,7 +21,10 @@ variables, then from flags; a later one overrides an earlier one. The variable o
 `SWARMEM_SERVER_LISTEN`, and so on. Without any of them it runs with the defaults below.
 `swarmem config print-default` prints a file with every setting and its text.
 
-A name that does not exist and a value that is not allowed are errors at start, also in a layer that is overridden.
+A name that does not exist and a value that is not allowed are errors at start, also in a layer that is overridden. That holds
+for every variable that begins with `SWARMEM_`, except those of the command line (`SWARMEM_ADDRESS`, `SWARMEM_AGENT`,
+`SWARMEM_CONFIG`, `SWARMEM_ROLE`, `SWARMEM_SWARM`), those in which Kubernetes tells where a service named after swarmem is
+(`SWARMEM_SERVICE_HOST`, `SWARMEM_PORT_7420_TCP` and their like), and those of the project's own tests.
 ";
 
 /// Every setting with its text, unit, default and range, as a file that parses to the default.

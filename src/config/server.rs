@@ -1,9 +1,12 @@
 //! The section `server`. Knows addresses and deadlines, not what is served on them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use documented::{Documented, DocumentedFields};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     error::{Error, Origin},
@@ -15,7 +18,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// The address of the gRPC listener. Port 0 takes a free port; empty: no TCP.
-    #[serde(with = "optional")]
+    #[serde(serialize_with = "optional::serialize", deserialize_with = "listen")]
     pub listen: Option<SocketAddr>,
     /// The path of a Unix socket to listen on as well. Empty: none.
     #[serde(with = "optional")]
@@ -54,9 +57,11 @@ impl Section for Server {
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
         (
             "listen",
-            Allowed::Text("an IP address with a port, as 127.0.0.1:7420 or [::1]:7420, or empty", |text| {
-                text.is_empty() || text.parse::<SocketAddr>().is_ok()
-            }),
+            Allowed::Text(
+                "an IP address with a port, as 127.0.0.1:7420 or [::1]:7420, or localhost with a port (other names \
+                 are not looked up), or empty",
+                |text| text.is_empty() || address(text).is_some(),
+            ),
         ),
         ("unix_socket", Allowed::Text("a path, or empty", |_| true)),
         ("insecure", Allowed::Boolean),
@@ -66,6 +71,22 @@ impl Section for Server {
         ("drain_spread_ms", Allowed::Integer(0, 3_600_000)),
         ("request_timeout_ms", Allowed::Integer(1, 3_600_000)),
     ];
+}
+
+/// Which interface other machines reach must not hang on a table of names, so only the name of loopback is known.
+fn address(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}
+
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    address(&text).map(Some).ok_or_else(|| D::Error::custom("not an address"))
 }
 
 impl Server {
