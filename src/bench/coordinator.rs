@@ -3,8 +3,8 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    io::{BufRead as _, BufReader},
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -20,7 +20,41 @@ pub const DURABILITY: &str = "SQLite, WAL, synchronous=FULL: on disk before it i
 pub struct Coordinator {
     child: Child,
     endpoint: Endpoint,
+    /// Dropped after the process has ended.
+    place: Place,
+}
+
+/// A folder of its own, and the folders above that were made for it. Goes with all that is in it.
+#[derive(Debug)]
+struct Place {
     directory: PathBuf,
+    /// From the innermost outwards.
+    made_above: Vec<PathBuf>,
+}
+
+impl Place {
+    fn make(parent: &Path) -> io::Result<Self> {
+        let missing = parent.ancestors().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made_above = missing.map(Path::to_owned).collect();
+        let directory = parent.join(format!("swarmem-bench-{}", uuid::Uuid::new_v4()));
+        let place = Self { directory, made_above };
+        fs::create_dir_all(&place.directory)?;
+        Ok(place)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Nothing in it would be missed; what somebody has put beside it stays, with its folder.
+        let _ = fs::remove_dir_all(&self.directory);
+        for folder in &self.made_above {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 impl Coordinator {
@@ -28,17 +62,11 @@ impl Coordinator {
     /// it can be reached. `settings` are configuration keys and values. Blocks.
     ///
     /// # Errors
-    /// When the folder cannot be made or the program does not start; what it has to say is on standard error.
+    /// When the folder cannot be made or the program does not start, with what it had to say.
     pub fn start(program: &OsStr, parent: &Path, settings: &[(&str, &str)]) -> io::Result<Self> {
-        let directory = parent.join(format!("swarmem-bench-{}", uuid::Uuid::new_v4()));
-        fs::create_dir_all(&directory)?;
-        let started = spawn(program, &directory, settings);
-        if started.is_err() {
-            // Nothing has been written to it that anybody would miss.
-            let _ = fs::remove_dir_all(&directory);
-        }
-        let (child, endpoint) = started?;
-        Ok(Self { child, endpoint, directory })
+        let place = Place::make(parent)?;
+        let (child, endpoint) = spawn(program, &place, settings)?;
+        Ok(Self { child, endpoint, place })
     }
 
     /// Where it listens.
@@ -56,22 +84,24 @@ impl Coordinator {
     /// The folder that holds its database.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.place.directory
     }
 
     /// The file of its database.
     #[must_use]
     pub fn database(&self) -> PathBuf {
-        database(&self.directory)
+        database(&self.place.directory)
     }
 }
 
 impl Drop for Coordinator {
     fn drop(&mut self) {
-        // It may have ended by itself; and its data are of no more use.
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.directory);
+        // What it had to complain about goes where a child's complaints go.
+        let said = fs::read_to_string(self.place.log()).unwrap_or_default();
+        let _ = io::stderr().write_all(said.as_bytes());
     }
 }
 
@@ -79,7 +109,7 @@ fn database(directory: &Path) -> PathBuf {
     directory.join("swarmem.db")
 }
 
-fn spawn(program: &OsStr, directory: &Path, settings: &[(&str, &str)]) -> io::Result<(Child, Endpoint)> {
+fn spawn(program: &OsStr, place: &Place, settings: &[(&str, &str)]) -> io::Result<(Child, Endpoint)> {
     let mut command = Command::new(program);
     // Measured as it comes, not as somebody has configured another one.
     for (name, _) in std::env::vars_os() {
@@ -91,7 +121,8 @@ fn spawn(program: &OsStr, directory: &Path, settings: &[(&str, &str)]) -> io::Re
     for (name, value) in settings {
         command.arg("--set").arg(format!("{name}={value}"));
     }
-    command.arg("--store").arg(database(directory)).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg("--store").arg(database(&place.directory)).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(File::create(place.log())?);
     let mut child = command.spawn()?;
     match greeted(&mut child) {
         Some(endpoint) => Ok((child, endpoint)),
@@ -99,9 +130,17 @@ fn spawn(program: &OsStr, directory: &Path, settings: &[(&str, &str)]) -> io::Re
             // It has ended already, as a rule.
             let _ = child.kill();
             let _ = child.wait();
-            Err(io::Error::other("it ended before it could be reached"))
+            Err(io::Error::other(last_words(&fs::read_to_string(place.log()).unwrap_or_default())))
         }
     }
+}
+
+/// The message of the error that it ended with.
+fn last_words(said: &str) -> String {
+    let error =
+        said.lines().next_back().and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let message = error.as_ref().and_then(|error| error["message"].as_str());
+    message.unwrap_or("it ended before it could be reached").to_owned()
 }
 
 /// Waits for the line that a coordinator prints once it can be reached.

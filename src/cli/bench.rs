@@ -12,7 +12,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use self::server::Target;
 use super::{Error, Format, Global, output::Output, value};
-use crate::bench::{closed::Window, row::Row};
+use crate::{
+    bench::{closed::Window, row::Row},
+    client::Endpoint,
+};
 
 /// Measure a coordinator.
 #[derive(Clone, Debug, Subcommand)]
@@ -29,16 +32,16 @@ pub enum BenchCommand {
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Measure so long
-    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::some_duration, allow_hyphen_values = true)]
     pub seconds: Duration,
     /// Run so long before that
-    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     pub warm_up: Duration,
     /// Bytes of an entry's content
-    #[arg(long, default_value_t = 1024, value_name = "N")]
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = content_bytes)]
     pub content_bytes: usize,
     /// Spread over at most so many connections
-    #[arg(long, default_value_t = 4, value_name = "N", value_parser = value::at_least_one)]
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = value::at_least_one::<usize>)]
     pub connections: usize,
     /// Put the coordinator's database here, for as long as it is measured; by default a temporary folder
     #[arg(long, value_name = "PATH")]
@@ -54,7 +57,38 @@ pub struct Common {
     pub settings: Vec<super::Setting>,
 }
 
+/// No coordinator takes more in one entry.
+const CONTENT_BYTES_MAX: usize = 262_144;
+
+fn content_bytes(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(bytes @ 0..=CONTENT_BYTES_MAX) => Ok(bytes),
+        _ => Err(format!("write a whole number up to {CONTENT_BYTES_MAX}")),
+    }
+}
+
 impl Common {
+    /// Refuses what would be left out in silence: some options are for a coordinator that is started, others for one that
+    /// runs.
+    fn check(&self, address: Option<&Endpoint>) -> Result<(), Error> {
+        let (given, whose) = match address {
+            Some(address) => (
+                [("--database-dir", self.database_dir.is_some()), ("--set", !self.settings.is_empty())],
+                format!(
+                    "is for a coordinator that is started, and --address (SWARMEM_ADDRESS) {address} runs already"
+                ),
+            ),
+            None => (
+                [("--keep", self.keep), ("--server-pid", self.server_pid.is_some())],
+                "is for a coordinator that runs; say which one with --address".to_owned(),
+            ),
+        };
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(Error::Usage(format!("{option} {whose}"))),
+            None => Ok(()),
+        }
+    }
+
     fn window(&self) -> Window {
         Window { warm_up: self.warm_up, measured: self.seconds }
     }
@@ -67,10 +101,10 @@ pub struct PutLoad {
     #[command(flatten)]
     pub common: Common,
     /// Operations in flight; one measurement for each
-    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one::<usize>)]
     pub in_flight: Vec<usize>,
     /// Rewrite a set of so many keys at random; by default each write has a new key
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::at_least_one::<u64>)]
     pub keys: Option<u64>,
     /// How writes travel; all measurements for each
     #[arg(long, value_enum, value_delimiter = ',', default_value = "unary,write", value_name = "LIST")]
@@ -93,10 +127,10 @@ pub struct GetLoad {
     #[command(flatten)]
     pub common: Common,
     /// Operations in flight; one measurement for each
-    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    #[arg(long, default_value = "1,16,64,256", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one::<usize>)]
     pub in_flight: Vec<usize>,
     /// Read from a set of so many keys at random
-    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = value::at_least_one::<u64>)]
     pub keys: u64,
     /// How fresh the reads are
     #[arg(long, value_enum, default_value = "strong")]
@@ -119,10 +153,10 @@ pub struct WatchLoad {
     #[command(flatten)]
     pub common: Common,
     /// Open watches; all measurements for each
-    #[arg(long, default_value = "1,100,1000,10000", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one)]
+    #[arg(long, default_value = "1,100,1000,10000", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one::<usize>)]
     pub watchers: Vec<usize>,
     /// Open so many on one connection
-    #[arg(long, default_value_t = 100, value_name = "N", value_parser = value::at_least_one)]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = value::at_least_one::<usize>)]
     pub streams_per_connection: usize,
     /// Which measurements
     #[arg(long, value_enum, value_delimiter = ',', default_value = "paced,full", value_name = "LIST")]
@@ -131,7 +165,7 @@ pub struct WatchLoad {
     #[arg(long, value_name = "N", value_parser = value::positive)]
     pub rate: Option<f64>,
     /// At full speed: so many writes in flight
-    #[arg(long, default_value_t = 64, value_name = "N", value_parser = value::at_least_one)]
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = value::at_least_one::<usize>)]
     pub writers: usize,
     /// At full speed: writers wait while the watchers are so many events behind
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -156,6 +190,7 @@ pub(super) async fn run(global: &Global, command: BenchCommand, output: &mut Out
         BenchCommand::Get(load) => &load.common,
         BenchCommand::Watch(load) => &load.common,
     };
+    common.check(global.address.as_ref())?;
     let target = Target::of(global, common).await?;
     let measured = tokio::select! {
         measured = measure(&target, &command, output) => measured,

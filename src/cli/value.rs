@@ -17,10 +17,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a number of things of which there must be one.
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("write a whole number from 1".to_owned()),
-        Ok(number) => Ok(number),
+pub(super) fn at_least_one<N: FromStr + From<u8> + PartialEq>(text: &str) -> Result<N, String> {
+    match text.parse::<N>() {
+        Ok(number) if number != N::from(0) => Ok(number),
+        _ => Err("write a whole number from 1".to_owned()),
+    }
+}
+
+/// Reads a duration in which something can happen.
+pub(super) fn some_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("write a duration longer than 0, such as 3s".to_owned()),
+        duration => Ok(duration),
     }
 }
 
@@ -206,7 +214,9 @@ mod tests {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5_400)));
         assert!(duration("90").is_err());
-        assert!(duration("-1s").is_err());
+        assert!(duration("-1s").unwrap_err().contains("negative"));
+        assert!(some_duration("0s").is_err());
+        assert_eq!(some_duration("1ms"), Ok(Duration::from_millis(1)));
     }
 
     #[test]

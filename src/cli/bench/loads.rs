@@ -55,7 +55,7 @@ pub(super) async fn put(load: &PutLoad, report: &mut Report<'_>) -> Result<(), E
 pub(super) async fn get(load: &GetLoad, report: &mut Report<'_>) -> Result<(), Error> {
     let content = material::content(load.common.content_bytes);
     let clients = report.target.clients(load.common.connections).await?;
-    put::fill(&clients[0], load.keys.max(1), &content).await?;
+    put::fill(&clients[0], load.keys, &content).await?;
     let keys = Keys::among(load.keys);
     let (figure, consistency) = match load.consistency {
         Freshness::Strong => ("get_strong", None),

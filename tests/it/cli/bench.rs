@@ -99,7 +99,8 @@ fn every_watcher_gets_every_write() {
 #[test]
 fn a_coordinator_of_its_own_is_measured_and_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
+    let place = directory.path().join("new/folder");
+    let place = place.to_str().unwrap();
     let mut bench = swarmem();
     bench.args(["bench", "put", "--in-flight=2", "--via=unary", "--database-dir", place]).args(SHORT);
     let rows = objects(&bench.output().unwrap());
@@ -122,4 +123,33 @@ fn people_get_a_table_and_somebody_elses_coordinator_stays_as_it_was() {
     assert_eq!(swarms.len(), 1, "{swarms:?}");
     let line = complaint(&server.run(&["bench", "put", "--in-flight=0"]), 2);
     assert!(line.contains("from 1"), "{line}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let server = Server::start(&[]);
+    let told = |arguments: &[&str]| complaint(&server.run(&[&["bench"], arguments].concat()), 2);
+    assert!(told(&["put", "--seconds=0s"]).contains("longer than 0"));
+    assert!(told(&["put", "--seconds=-1s"]).contains("not be negative"));
+    assert!(told(&["get", "--keys=0"]).contains("from 1"));
+    assert!(told(&["put", "--keys=0"]).contains("from 1"));
+    assert!(told(&["put", "--content-bytes=300000"]).contains("262144"));
+    assert!(told(&["put", "--database-dir=x"]).contains("--address"));
+    assert!(told(&["put", "--set=log.level=info"]).contains("--address"));
+    let alone = |arguments: &[&str]| {
+        complaint(&swarmem().args([&["bench", "put"], arguments].concat()).output().unwrap(), 2)
+    };
+    assert!(alone(&["--keep"]).contains("--address"));
+    assert!(alone(&["--server-pid=1"]).contains("--address"));
+}
+
+#[test]
+fn a_coordinator_that_does_not_start_says_why_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("new/folder");
+    let mut bench = swarmem();
+    bench.args(["bench", "put", "--set", "foo.bar=1", "--database-dir"]).arg(&place);
+    let line = complaint(&bench.output().unwrap(), 1);
+    assert!(line.contains("foo.bar"), "{line}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
