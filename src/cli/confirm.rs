@@ -4,9 +4,12 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use super::Error;
 
-/// Whether somebody would be there to answer. A script has made up its mind.
-pub(super) fn can_ask() -> bool {
-    io::stdin().is_terminal() && io::stderr().is_terminal()
+/// Refuses what nobody is there to be asked about: too much would be lost by a slip of a script.
+pub(super) fn refuse_unasked(what: &str) -> Result<(), Error> {
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{what} needs --yes where nobody can be asked")))
 }
 
 /// Asks on standard error; anything but a yes is an error.

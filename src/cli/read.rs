@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     Error, FilterArgs, Format, Global,
     output::{Output, Rows, excerpt},
+    value,
     view::{EntryView, EventView, cause, event_type, kind, seconds_of},
 };
 use crate::wire::v1;
@@ -43,7 +44,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub count: bool,
     /// Stop after so many; by default print all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::at_least_one::<u64>)]
     pub limit: Option<u64>,
 }
 
@@ -69,7 +70,7 @@ pub struct HistoryArgs {
     /// The entry's key
     pub key: String,
     /// Stop after so many; by default print all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::at_least_one::<u64>)]
     pub limit: Option<u64>,
 }
 

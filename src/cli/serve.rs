@@ -12,7 +12,7 @@ pub struct ServeArgs {
     /// The configuration file; flags and SWARMEM_ variables win over it
     #[arg(long, env = "SWARMEM_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to listen for gRPC, as host:port
+    /// Where to listen for gRPC: an IP address or localhost, and a port
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// The SQLite database file; made when it does not exist

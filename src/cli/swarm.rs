@@ -30,7 +30,7 @@ pub enum SwarmCommand {
         /// Its name; 1 to 63 of a-z 0-9 - _
         name: String,
         /// Keep its log at least so long; by default 24h
-        #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+        #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
         keep_for: Option<Duration>,
         /// Keep at least so many revisions of its log; by default 1000
         #[arg(long, value_name = "N")]
@@ -43,7 +43,7 @@ pub enum SwarmCommand {
     },
     /// List the swarms
     List,
-    /// Delete a swarm with all it holds; asks first on a terminal
+    /// Delete a swarm with all it holds; asks first on a terminal, and needs --yes elsewhere
     Delete {
         /// Its name
         name: String,
@@ -82,11 +82,7 @@ pub(super) async fn run(global: &Global, command: SwarmCommand, output: &mut Out
         SwarmCommand::List => list(&client, output).await,
         SwarmCommand::Delete { name, yes } => {
             if !yes {
-                // Too much to lose for a script's slip.
-                if !confirm::can_ask() {
-                    let way_out = "deleting a swarm needs --yes where nobody can be asked";
-                    return Err(Error::Usage(way_out.to_owned()));
-                }
+                confirm::refuse_unasked("deleting a swarm")?;
                 confirm::ask(&format!("Delete the swarm {name} with all it holds?"))?;
             }
             client.in_swarm(&name).delete_swarm().await?;

@@ -13,6 +13,9 @@ use crate::{
 
 /// Reads a duration such as `90s`, `1h 30m` or `250ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if text.starts_with('-') {
+        return Err("a duration must not be negative; write it as 90s, 15m or 2h".to_owned());
+    }
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s, 15m or 2h"))
 }
 

@@ -15,6 +15,7 @@ use super::{
     Error, FilterArgs, Format, Global, Position,
     error::{print_back, print_lost},
     output::{Output, excerpt},
+    value,
     view::{EntryView, EventView, cause, clock_of, event_type},
 };
 use crate::{
@@ -46,7 +47,7 @@ pub struct WatchArgs {
     #[arg(long)]
     pub no_reconnect: bool,
     /// Stop after so many events; the entries of a snapshot do not count
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::at_least_one::<u64>)]
     pub count: Option<u64>,
 }
 
@@ -80,9 +81,6 @@ pub(super) async fn watch(global: &Global, args: WatchArgs, output: &mut Output)
         ..Default::default()
     };
     let mut left = args.count.unwrap_or(u64::MAX);
-    if left == 0 {
-        return Ok(());
-    }
     let client = global.connect().await?;
     let opened = match args.no_reconnect {
         true => client.watch_once(request).await.map(|watch| Source::Once(Box::new(watch))),

@@ -50,7 +50,7 @@ pub struct PutArgs {
     #[arg(long, value_name = "NUMBER")]
     pub importance: Option<f64>,
     /// How long it lives, such as 90s or 2h; by default for ever
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     pub ttl: Option<Duration>,
     /// Where the content comes from
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -71,11 +71,11 @@ pub struct DeleteArgs {
     /// The entry's key
     #[arg(required_unless_present = "prefix", conflicts_with = "prefix")]
     pub key: Option<String>,
-    /// Delete everything in the namespace and below it; asks first on a terminal
+    /// Delete everything in the namespace and below it; asks first on a terminal, and needs --yes elsewhere
     #[arg(long)]
     pub prefix: bool,
     /// With --prefix: delete at most so many entries
-    #[arg(long, requires = "prefix", value_name = "N")]
+    #[arg(long, requires = "prefix", value_name = "N", value_parser = value::at_least_one::<u32>)]
     pub limit: Option<u32>,
     /// With --prefix: do not ask
     #[arg(long, requires = "prefix")]
@@ -186,6 +186,9 @@ fn read_stdin() -> Result<String, Error> {
 }
 
 pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Output) -> Result<(), Error> {
+    if args.prefix && !args.yes {
+        confirm::refuse_unasked("deleting below a prefix")?;
+    }
     let client = global.connect().await?;
     let (deleted, more, token) = match args.key {
         Some(key) => {
@@ -196,7 +199,7 @@ pub(super) async fn delete(global: &Global, args: DeleteArgs, output: &mut Outpu
             (u64::from(result.unwrap_or_default().deleted), false, token)
         }
         None => {
-            if !args.yes && confirm::can_ask() {
+            if !args.yes {
                 let count = count_below(&client, &args.namespace).await?;
                 confirm::ask(&format!("Delete {count} entries in {} and below it?", args.namespace))?;
             }

@@ -273,6 +273,9 @@ impl fmt::Display for EntryPath {
 }
 
 fn check_segments(path: &str, limits: &Limits) -> Result<(), String> {
+    if let Some(rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) {
+        return Err(format!("write {rest}, without the slash before it"));
+    }
     for (at, segment) in path.split('/').enumerate() {
         if at >= limits.namespace_segments_max {
             return Err(format!("more than {} segments", limits.namespace_segments_max));

@@ -94,7 +94,10 @@ fn entries_are_listed_counted_and_cleared() {
     assert_eq!(names, ["agents/cli/notes", "shared/a", "shared/a/b", "shared/ab"]);
     assert!(printed(&server.run(&["namespaces", "shared", "--depth", "2"])).starts_with("NAMESPACE"));
 
-    assert_eq!(printed(&server.run(&["delete", "shared/a", "--prefix"])), "deleted 2 entries\n");
+    let line = complaint(&server.run(&["delete", "shared/a", "--prefix"]), 2);
+    assert!(line.contains("--yes"), "{line}");
+    assert_eq!(keys(&[]), ["4", "1", "2", "3"], "nobody was asked");
+    assert_eq!(printed(&server.run(&["delete", "shared/a", "--prefix", "--yes"])), "deleted 2 entries\n");
     assert_eq!(keys(&[]), ["4", "3"]);
 }
 
@@ -104,9 +107,12 @@ fn more_than_one_request_takes_is_deleted_step_by_step() {
     for key in ["1", "2", "3", "4", "5"] {
         printed(&server.run(&["put", "shared/a", "x", "--key", key]));
     }
-    let limited = printed(&server.run(&["delete", "shared/a", "--prefix", "--limit", "1"]));
+    let limited = printed(&server.run(&["delete", "shared/a", "--prefix", "--yes", "--limit", "1"]));
     assert_eq!(limited, "deleted 1 entry; there are more\n");
-    assert_eq!(printed(&server.run(&["delete", "shared/a", "--prefix"])), "deleted 4 entries\n");
+    // None at all is not as many as there are.
+    complaint(&server.run(&["delete", "shared/a", "--prefix", "--yes", "--limit", "0"]), 2);
+    assert_eq!(printed(&server.run(&["list", "--count"])), "4\n");
+    assert_eq!(printed(&server.run(&["delete", "shared/a", "--prefix", "--yes"])), "deleted 4 entries\n");
     // A text that was forgotten does not become an empty entry.
     complaint(&server.run(&["put", "shared/a", "--key", "6"]), 2);
     assert_eq!(printed(&server.run(&["list", "--count"])), "0\n");
