@@ -17,7 +17,7 @@ mod view;
 mod watch;
 mod write;
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -52,7 +52,11 @@ Exit codes:
     7  the input is not valid
     8  the position to start from is gone
     9  a limit was reached
-  130  interrupted";
+  130  interrupted
+
+With --json an error is one object on standard error: reason (stable), message, field (of the
+request, or null), exit_code; token where a watch can be resumed, request_id where the outcome
+of a write is unknown.";
 
 /// A memory coordinator for swarms of AI agents.
 #[derive(Debug, Parser)]
@@ -86,7 +90,7 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// How long one call may take, such as 5s or 500ms
-    #[arg(long, global = true, default_value = "10s", value_name = "DURATION", value_parser = value::duration)]
+    #[arg(long, global = true, default_value = "10s", value_name = "DURATION", value_parser = value::duration, allow_hyphen_values = true)]
     pub timeout: Duration,
 }
 
@@ -162,16 +166,26 @@ pub fn parse() -> Result<Cli, u8> {
                 drop(error.print());
                 u8::try_from(error.exit_code()).unwrap_or(error::USAGE)
             }
-            _ => print_error(&Error::Usage(error::usage_line(&error.render().to_string()))),
+            _ => {
+                let line = error::usage_line(&error.render().to_string());
+                print_error(&Error::Usage(line), format_asked(std::env::args_os()))
+            }
         }
     })
 }
 
+/// For whom the output would be of a command line that cannot be read.
+fn format_asked(arguments: impl Iterator<Item = OsString>) -> Format {
+    let mut options = arguments.take_while(|argument| argument != "--");
+    if options.any(|argument| argument == "--json") { Format::Json } else { Format::Human }
+}
+
 /// Runs a command that needs no more than a client, and returns the exit code. An error is printed in one line.
 pub async fn run(cli: Cli) -> u8 {
+    let format = cli.global.format();
     match dispatch(cli).await {
         Ok(()) => error::OK,
-        Err(error) => print_error(&error),
+        Err(error) => print_error(&error, format),
     }
 }
 

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(cli)).into(),
-        Err(error) => fail(&anyhow::Error::new(error).context("could not start")).into(),
+        Err(error) => fail(&anyhow::Error::new(error).context("could not start"), cli.global.format()).into(),
     }
 }
 
@@ -36,7 +36,7 @@ async fn run(cli: Cli) -> u8 {
     let format = cli.global.format();
     let result = match cli.command {
         Command::Serve(args) => serve(&args, format).await,
-        Command::Demo(args) => return demo(&args, format).await.unwrap_or_else(|error| fail(&error)),
+        Command::Demo(args) => return demo(&args, format).await.unwrap_or_else(|error| fail(&error, format)),
         Command::Backup(args) => backup(&args).await,
         Command::Restore(args) => restore(&args).await,
         Command::Doctor(args) => return doctor(&args, format).await,
@@ -48,11 +48,11 @@ async fn run(cli: Cli) -> u8 {
     };
     match result {
         Ok(()) => 0,
-        Err(error) => fail(&error),
+        Err(error) => fail(&error, format),
     }
 }
 
-fn fail(error: &anyhow::Error) -> u8 {
+fn fail(error: &anyhow::Error, format: Format) -> u8 {
     let mut told = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some errors tell their cause themselves.
@@ -61,7 +61,7 @@ fn fail(error: &anyhow::Error) -> u8 {
         }
     }
     let kind = if error.is::<config::Error>() { cli::Error::Usage } else { cli::Error::Failed };
-    cli::print_error(&kind(told))
+    cli::print_error(&kind(told), format)
 }
 
 async fn serve(args: &ServeArgs, format: Format) -> anyhow::Result<()> {
@@ -114,7 +114,7 @@ async fn demo(args: &DemoArgs, format: Format) -> anyhow::Result<u8> {
             report.print(format)?;
             Ok(u8::from(!report.proved()))
         }
-        Err(error) => Ok(cli::print_error(&error)),
+        Err(error) => Ok(cli::print_error(&error, format)),
     }
 }
 
@@ -148,7 +148,7 @@ impl Drop for Place {
 async fn doctor(args: &DoctorArgs, format: Format) -> u8 {
     let config = Config::load(args.serve.config.as_deref(), environment(), &args.serve.overrides());
     let findings = app::doctor::examine(config, args.deep).await;
-    cli::doctor::tell(&findings, format).unwrap_or_else(|error| cli::print_error(&error))
+    cli::doctor::tell(&findings, format).unwrap_or_else(|error| cli::print_error(&error, format))
 }
 
 async fn backup(args: &BackupArgs) -> anyhow::Result<()> {

@@ -2,8 +2,11 @@
 
 use std::io;
 
-use crate::client::{self, Code, Endpoint, Origin, PORT_DEFAULT, Refusal};
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::Format;
+use crate::client::{self, Code, Endpoint, Origin, PORT_DEFAULT, Refusal};
 
 /// Done.
 pub(super) const OK: u8 = 0;
@@ -93,10 +96,13 @@ impl Error {
     }
 }
 
-/// Prints an error in one line on stderr and returns the exit code that goes with it.
-pub fn print_error(error: &Error) -> u8 {
+/// Prints an error on stderr, in one line or as one object, and returns the exit code that goes with it.
+pub fn print_error(error: &Error, format: Format) -> u8 {
     let code = error.exit_code();
-    if let Error::Interrupted { .. } = error {
+    if code != OK && format == Format::Json {
+        let told = serde_json::to_string(&ErrorView::new(error)).expect("texts and numbers are JSON");
+        anstream::eprintln!("{told}");
+    } else if let Error::Interrupted { .. } = error {
         anstream::eprintln!("{}", error.line());
     } else if code != OK {
         let style = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
@@ -115,6 +121,84 @@ pub(super) fn usage_line(rendered: &str) -> String {
         .collect::<Vec<_>>();
     said.push("see --help".to_owned());
     said.join("; ")
+}
+
+/// An error for programs.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    /// Stable, to be acted on: the coordinator's reason, or one of this program's own.
+    reason: String,
+    /// For people.
+    message: String,
+    /// The first field of the request that is wrong, such as `put.namespace`.
+    field: Option<&'a str>,
+    exit_code: u8,
+    /// Resumes a watch behind what it printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    /// The write whose outcome is unknown can be made again under it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl<'a> ErrorView<'a> {
+    fn new(error: &'a Error) -> Self {
+        let of_call = match error {
+            Error::Client(error) | Error::WatchEnded { error, .. } => Some(error),
+            _ => None,
+        };
+        let token = match error {
+            Error::WatchEnded { error, token } if can_resume(error) => token.as_deref(),
+            Error::Interrupted { token } => token.as_deref(),
+            _ => None,
+        };
+        let (field, request_id) = match of_call {
+            Some(client::Error::Refused(refusal)) => {
+                (refusal.fields.first().map(|wrong| &*wrong.field), None)
+            }
+            Some(client::Error::OutcomeUnknown { request_id, .. }) => (None, request_id.as_deref()),
+            _ => (None, None),
+        };
+        Self {
+            reason: reason(error),
+            message: error.line(),
+            field,
+            exit_code: error.exit_code(),
+            token,
+            request_id,
+        }
+    }
+}
+
+fn reason(error: &Error) -> String {
+    let own = match error {
+        Error::Client(error) | Error::WatchEnded { error, .. } => return reason_of_call(error),
+        Error::Interrupted { .. } => "INTERRUPTED",
+        Error::Usage(_) => "USAGE",
+        Error::Input(_) => "INVALID_INPUT",
+        Error::NotServing(_) => "NOT_SERVING",
+        Error::Failed(_) => "FAILED",
+        Error::Output(_) => "OUTPUT_FAILED",
+    };
+    own.to_owned()
+}
+
+fn reason_of_call(error: &client::Error) -> String {
+    if let Some(reason) = error.reason() {
+        return reason.to_owned();
+    }
+    let own = match error {
+        client::Error::Connect { .. } => "NO_COORDINATOR",
+        client::Error::NotACoordinator { .. } => "NOT_A_COORDINATOR",
+        client::Error::Protocol(_) => "PROTOCOL_VIOLATED",
+        client::Error::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+        client::Error::Refused(refusal) => match (refusal.origin, refusal.code) {
+            (_, Code::DeadlineExceeded) => "NO_ANSWER",
+            (Origin::Connection, _) => "CONNECTION_BROKEN",
+            (Origin::Coordinator, _) => "REFUSED_WITHOUT_REASON",
+        },
+    };
+    own.to_owned()
 }
 
 fn exit_code_of(error: &client::Error) -> u8 {

@@ -42,3 +42,15 @@ fn complaint(output: &Output, code: i32) -> String {
     assert!(!said.contains('\u{1b}'), "{said:?}");
     said
 }
+
+/// What is said with --json: one object on standard error, and nothing else.
+fn error_object(output: &Output, code: i32) -> Value {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(code), 1), "{said}");
+    let object: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(object["exit_code"], code, "{object}");
+    for field in ["reason", "message"] {
+        assert!(object[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {object}");
+    }
+    object
+}

@@ -1,13 +1,17 @@
 //! A coordinator that is started, asked how it is, and stopped on the command line.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use swarmem::{
     client::{Code, Error, Role},
     wire::{WatchResponseType, v1},
 };
 
-use super::{complaint, objects, printed};
+use super::{complaint, error_object, objects, printed};
 use crate::process::{PATIENCE, Server, eventually, swarmem};
 
 #[test]
@@ -33,7 +37,12 @@ fn a_second_coordinator_on_a_database_is_refused() {
     let server = Server::start(&[]);
     let store = server.store();
     let line = complaint(&server.run(&["serve", "--listen", "127.0.0.1:0", "--store", &store]), 1);
-    assert!(line.contains("in use by another process") && line.contains("stop that process"), "{line}");
+    assert!(line.contains(&format!("in use by process {}", server.id())), "{line}");
+    assert!(line.contains("stop that process"), "{line}");
+    let other_name = store.replace("swarmem.db", "other-name.db");
+    std::fs::hard_link(&store, &other_name).unwrap();
+    let line = complaint(&server.run(&["serve", "--listen", "127.0.0.1:0", "--store", &other_name]), 1);
+    assert!(line.contains(&format!("in use by process {}", server.id())), "{line}");
     let line = complaint(&server.run(&["serve", "--listen", server.address(), "--store", "other.db"]), 1);
     assert!(line.contains(server.address()) && line.contains("--listen"), "{line}");
 }
@@ -95,8 +104,9 @@ async fn sigterm_drains_the_open_watches_and_ends_well() {
     assert!(server.ended().await.success(), "{}", server.log());
     assert!(!server.log().contains("WARN"), "everything ended in time: {}", server.log());
     eventually("the end of the watch", async || followed.try_wait().unwrap()).await;
-    let line = complaint(&followed.wait_with_output().unwrap(), 5);
-    assert!(line.contains("DRAINING") && line.contains("--from token:"), "{line}");
+    let told = error_object(&followed.wait_with_output().unwrap(), 5);
+    assert_eq!(told["reason"], "DRAINING");
+    assert!(told["token"].as_str().is_some_and(|token| !token.is_empty()), "{told}");
 }
 
 #[tokio::test]
@@ -109,4 +119,45 @@ async fn an_interrupted_coordinator_ends_well_and_its_data_stays() {
     assert!(line.contains("swarmem serve"), "{line}");
     server.restart();
     assert_eq!(printed(&server.run(&["get", "shared/a", "k", "--content"])), "kept");
+}
+
+/// A killed process holds its locks until the system has taken it apart.
+#[test]
+fn a_restart_does_not_wait_for_the_end_of_the_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("swarmem.db");
+    let start = || {
+        let mut serve = swarmem();
+        serve.args(["serve", "--json", "--listen", "127.0.0.1:0", "--store"]).arg(&store);
+        serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let mut killed: Vec<std::process::Child> = Vec::new();
+    for _ in 0..20 {
+        let mut serve = start();
+        let mut greeting = String::new();
+        BufReader::new(serve.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+        let greeted = !greeting.is_empty();
+        serve.kill().unwrap();
+        if !greeted {
+            let said = serve.wait_with_output().unwrap();
+            panic!("{}", String::from_utf8_lossy(&said.stderr));
+        }
+        killed.push(serve);
+    }
+    for mut serve in killed {
+        serve.wait().unwrap();
+    }
+}
+
+#[test]
+fn loopback_may_be_called_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut serve = swarmem();
+    serve.args(["serve", "--json", "--listen", "localhost:0"]).current_dir(&directory);
+    let mut serve = serve.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut greeting = String::new();
+    BufReader::new(serve.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+    serve.kill().unwrap();
+    let said = serve.wait_with_output().unwrap();
+    assert!(greeting.contains("127.0.0.1:"), "{greeting}{}", String::from_utf8_lossy(&said.stderr));
 }
