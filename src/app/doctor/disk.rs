@@ -169,9 +169,10 @@ mod tests {
 
     #[test]
     fn the_kind_is_that_of_the_nearest_mount() {
-        let mounts = "22 1 0:20 / / rw - ext4 /dev/sda1 rw\n\
-                      23 22 0:21 / /srv rw shared:1 - nfs4 host:/srv rw\n\
-                      24 23 0:22 / /srv/my\\040disk rw - xfs /dev/sdb1 rw\n";
+        // In any order.
+        let mounts = "24 23 0:22 / /srv/my\\040disk rw - xfs /dev/sdb1 rw\n\
+                      22 1 0:20 / / rw - ext4 /dev/sda1 rw\n\
+                      23 22 0:21 / /srv rw shared:1 - nfs4 host:/srv rw\n";
         for (folder, kind) in
             [("/", "ext4"), ("/srv/a", "nfs4"), ("/srv/my disk/a", "xfs"), ("/srvx", "ext4")]
         {

@@ -112,6 +112,11 @@ async fn a_coordinator_that_runs_is_named_and_left_alone() {
     report.expect("integrity", "ok");
     printed(&server.run(&["put", "shared/a", "y", "--key", "k"]));
     assert!(!server.log().contains("WARN"), "{}", server.log());
+    // The address of another coordinator is not that of the one which has the database.
+    let other = Server::start(&[]);
+    let report = Report::of(&["--listen", other.address(), "--store", &store]);
+    assert!(report.expect("listen", "failure").contains(&other.id().to_string()));
+    report.expect("database", "failure");
     // For another database the port is not free.
     let (_directory, path) = place();
     let report = Report::of(&["--listen", server.address(), "--store", path.to_str().unwrap()]);
