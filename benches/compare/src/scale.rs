@@ -145,20 +145,23 @@ impl Scale<'_> {
             for index in 0..count {
                 others.extend(ours.swarm(&format!("other-{index}"), 1).await?);
             }
-            let (watches, _) = watch::open(&watched, 1).await?;
             let keys = Keys::fresh();
             let writer = |index: usize| elsewhere(&others[index % others.len()], &keys, None);
-            let writers = (0..IN_FLIGHT).map(writer).collect();
-            self.beside(&ours, watches, writers, "put_beside_a_watcher_by_swarms", count as u64).await?;
+            let writers = || (0..IN_FLIGHT).map(writer).collect();
+            // Without a watcher first: what it costs is the difference.
+            self.beside(&ours, Vec::new(), writers(), "put_unwatched_by_swarms", count as u64).await?;
+            let (watches, _) = watch::open(&watched, 1).await?;
+            self.beside(&ours, watches, writers(), "put_beside_a_watcher_by_swarms", count as u64).await?;
         }
         for count in [1, 100, 10_000] {
             let ours = self.ours().await?;
             let clients = ours.swarm("watched", CONNECTIONS).await?;
-            let (watches, _) = watch::open(&clients[..1], 1).await?;
             let (keys, namespaces) = (Keys::fresh(), Keys::among(count));
             let writer = |index: usize| elsewhere(&clients[index % CONNECTIONS], &keys, Some(&namespaces));
-            let writers = (0..IN_FLIGHT).map(writer).collect();
-            self.beside(&ours, watches, writers, "put_beside_a_watcher_by_namespaces", count).await?;
+            let writers = || (0..IN_FLIGHT).map(writer).collect();
+            self.beside(&ours, Vec::new(), writers(), "put_unwatched_by_namespaces", count).await?;
+            let (watches, _) = watch::open(&clients[..1], 1).await?;
+            self.beside(&ours, watches, writers(), "put_beside_a_watcher_by_namespaces", count).await?;
         }
         Ok(())
     }

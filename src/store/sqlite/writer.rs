@@ -3,13 +3,13 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     closed, code,
@@ -19,16 +19,19 @@ use super::{
 };
 use crate::store::{CommitError, Error};
 
+/// Jobs that wait for the thread; beyond it callers wait for room. Lanes have one commit each at a time.
+const JOBS_MAX: usize = 1024;
+
 /// Where the thread takes its work from.
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    /// None while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 enum Job {
     Commit(Box<Pending>),
     Work(Box<dyn FnOnce(&mut Seat) + Send>),
-    End,
 }
 
 impl Writer {
@@ -37,12 +40,12 @@ impl Writer {
     /// # Panics
     /// When the system has no thread left.
     pub fn start(seat: Seat, committer: Committer) -> Self {
-        let (jobs, waiting) = mpsc::channel();
+        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
         let thread = thread::Builder::new()
             .name("sqlite-write".into())
-            .spawn(move || serve(seat, &committer, &waiting))
+            .spawn(move || serve(seat, &committer, waiting))
             .expect("a coordinator cannot do without this thread");
-        Self { jobs, thread: Mutex::new(Some(thread)) }
+        Self { jobs: Some(jobs), thread: Mutex::new(Some(thread)) }
     }
 
     /// Does something in a transaction that holds the file's lock. What was begun is done, even if nobody waits for it any
@@ -57,15 +60,13 @@ impl Writer {
     /// Commits, perhaps together with others.
     pub async fn commit(&self, pending: impl FnOnce(commit::Reply) -> Pending) -> commit::Committed {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Commit(Box::new(pending(reply))))?;
+        self.send(Job::Commit(Box::new(pending(reply)))).await?;
         answer.await.unwrap_or_else(|_| Err(CommitError::Failed(closed())))
     }
 
     /// Does what is waiting, moves the write-ahead log into the database, and closes it.
     pub async fn close(&self) -> Result<(), Error> {
-        let closed = self.on_seat(Seat::close).await;
-        drop(self.send(Job::End));
-        closed
+        self.on_seat(Seat::close).await
     }
 
     async fn on_seat<T: Send + 'static>(
@@ -73,28 +74,29 @@ impl Writer {
         work: impl FnOnce(&mut Seat) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Work(Box::new(move |seat| drop(reply.send(work(seat))))))?;
+        self.send(Job::Work(Box::new(move |seat| drop(reply.send(work(seat)))))).await?;
         answer.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    fn send(&self, job: Job) -> Result<(), Error> {
-        self.jobs.send(job).map_err(|_| closed())
+    async fn send(&self, job: Job) -> Result<(), Error> {
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(job).await.map_err(|_| closed())
     }
 }
 
 /// Waits until the thread has let go of the file: whoever opens it next must not find it in use.
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.send(Job::End));
+        self.jobs = None;
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         drop(thread.map(thread::JoinHandle::join));
     }
 }
 
-fn serve(mut seat: Seat, committer: &Committer, waiting: &mpsc::Receiver<Job>) {
+fn serve(mut seat: Seat, committer: &Committer, mut waiting: mpsc::Receiver<Job>) {
     // What was taken while commits were gathered, and is no commit.
     let mut next = None;
-    while let Some(job) = next.take().or_else(|| waiting.recv().ok()) {
+    while let Some(job) = next.take().or_else(|| waiting.blocking_recv()) {
         match job {
             Job::Commit(first) => {
                 let mut group = commit::Group::of(*first);
@@ -112,7 +114,6 @@ fn serve(mut seat: Seat, committer: &Committer, waiting: &mpsc::Receiver<Job>) {
                 committer.commit(&mut seat, group);
             }
             Job::Work(work) => work(&mut seat),
-            Job::End => return,
         }
     }
 }

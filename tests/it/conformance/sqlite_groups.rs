@@ -43,9 +43,10 @@ async fn put_into_all(
 ) -> Vec<Result<(), CommitError>> {
     let stranger = Connection::open(file).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let puts = swarms.iter().zip(keys).map(|(swarm, key)| async move {
-        h.try_commit(swarm, [put("shared/x", key, "v")]).await.map(drop)
-    });
+    let puts = swarms
+        .iter()
+        .zip(keys)
+        .map(|(swarm, key)| async move { h.try_commit(swarm, [put("shared/x", key, "v")]).await.map(drop) });
     let mut puts = std::pin::pin!(join_all(puts));
     // The first poll sends them all.
     assert!(futures_util::poll!(&mut puts).is_pending());
