@@ -50,6 +50,7 @@ use crate::{
         time::Clock,
     },
     lifecycle::Lifecycle,
+    metrics::{Gauge, Metrics},
     store::{self, Store},
 };
 
@@ -105,6 +106,7 @@ pub trait Encode: Send + Sync + 'static {
 struct Shared {
     store: Arc<dyn Store>,
     trouble: Arc<Trouble>,
+    metrics: Arc<Metrics>,
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     encode: Arc<dyn Encode>,
@@ -139,12 +141,15 @@ impl Coordinator {
         lifecycle: Lifecycle,
     ) -> Result<Self, store::Error> {
         let trouble = Arc::new(Trouble::new());
-        let store: Arc<dyn Store> = Arc::new(Observed::new(store, Arc::clone(&trouble)));
+        let metrics = Arc::new(Metrics::new());
+        let store: Arc<dyn Store> =
+            Arc::new(Observed::new(store, Arc::clone(&trouble), Arc::clone(&metrics)));
         let tokens = store.token_key().await?;
         let (lanes, feeds) = (DashMap::new(), DashMap::new());
         let shared = Arc::new(Shared {
             store,
             trouble,
+            metrics,
             bus,
             clock,
             encode,
@@ -209,7 +214,9 @@ impl Coordinator {
                 Some(asked)
             }
         };
-        self.shared.trouble.judge(fails)
+        let failing = self.shared.trouble.judge(fails);
+        self.shared.metrics.now.store_up.set(failing.is_none().into());
+        failing
     }
 
     /// What the store answers, unless it takes too long.
@@ -260,6 +267,30 @@ impl Coordinator {
     ) -> Result<Writing, Error> {
         authorise(caller, &request)?;
         lane::submit(&self.shared, swarm, request, deadline, caller)
+    }
+
+    /// What the coordinator counts and measures.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// All figures as of now, in the text format of OpenMetrics.
+    #[must_use]
+    pub fn figures(&self) -> String {
+        let Shared { metrics, lanes, feeds, streams, reads, in_flight, .. } = &*self.shared;
+        let now = &metrics.now;
+        let set = |gauge: &Gauge, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        set(&now.lanes, lanes.len());
+        set(&now.waiting, lanes.iter().map(|lane| lane.waiting()).sum());
+        set(&now.feeds, feeds.len());
+        set(&now.ring_events, feeds.iter().map(|feed| feed.ring_events()).sum());
+        set(&now.streams, streams.held());
+        set(&now.reads, reads.held());
+        set(&now.in_flight_bytes, in_flight.held());
+        metrics.text()
     }
 
     /// Is cancelled when the coordinator begins to shut down.

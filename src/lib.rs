@@ -12,6 +12,7 @@
 //! | [`mod@bench`] | loads, and what they cost |
 //! | [`cli`] | the command line |
 //! | [`config`] | settings from file, environment and flags |
+//! | [`metrics`] | every figure that a coordinator tells of itself |
 //! | [`lifecycle`] | tasks, signals, shutdown |
 //! | [`app`] | the composition root |
 
@@ -35,6 +36,8 @@ pub mod coordinator;
 pub mod domain;
 #[cfg(feature = "server")]
 pub mod lifecycle;
+#[cfg(feature = "server")]
+pub mod metrics;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod wire;

@@ -5,12 +5,14 @@
 
 pub mod codec;
 pub mod memory;
+mod progress;
 pub mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::progress::{Phases, Progress};
 use crate::domain::{
     apply::{self, Applied, Loaded},
     entry::Version,
@@ -127,9 +129,17 @@ pub struct Batch {
     pub nonce: Nonce,
     /// What a request may touch.
     pub limits: Limits,
+    /// How far it has come. A backend stamps it when it has the lock, and when everything is written.
+    pub progress: Arc<Progress>,
 }
 
 impl Batch {
+    /// Nothing has been done with it.
+    #[must_use]
+    pub fn new(requests: Vec<Arc<Request>>, nonce: Nonce, limits: Limits) -> Self {
+        Self { requests, nonce, limits, progress: Arc::default() }
+    }
+
     /// What must be loaded, under the lock. Where an entry is named and also lies below a prefix of the footprint, the
     /// loaded version has its content if the name asks for it, and is empty where it is not loaded.
     #[must_use]
@@ -140,7 +150,10 @@ impl Batch {
     /// Decides the requests over what was loaded.
     #[must_use]
     pub fn apply(&self, loaded: Loaded, clock: Timestamp) -> Applied {
-        apply::apply(loaded, &self.requests, self.nonce, clock, &self.limits)
+        self.progress.loaded();
+        let applied = apply::apply(loaded, &self.requests, self.nonce, clock, &self.limits);
+        self.progress.applied();
+        applied
     }
 }
 

@@ -130,6 +130,11 @@ impl Feed {
         }
     }
 
+    /// How many events the ring holds.
+    pub fn ring_events(&self) -> usize {
+        self.ring().as_ref().map_or(0, Ring::events)
+    }
+
     /// Ends the feed and every stream on it.
     pub fn end(&self, why: Error) {
         self.stand.send_if_modified(|stand| match stand {
@@ -208,6 +213,7 @@ async fn follow(shared: &Arc<Shared>, feed: &Arc<Feed>) {
         if subscription.is_none() {
             subscription = subscribe(shared, feed).await;
         }
+        shared.metrics.catch_ups.inc();
         catch_up(shared, feed).await;
         if feed.has_ended() || is_idle(shared, feed) {
             return;
@@ -327,6 +333,7 @@ async fn read_on(shared: &Shared, feed: &Feed) -> Result<bool, Error> {
             versions.retain(|v| Some(v.mark.revision) != last);
         }
         if let Some(last) = versions.last().map(|v| v.mark) {
+            shared.metrics.backfills.inc();
             feed.offer(&Arc::new(Commit { incarnation, prev: known, last, versions }));
             return Ok(page.more);
         }

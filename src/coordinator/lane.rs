@@ -27,6 +27,7 @@ use crate::{
         request::Request,
         swarm::{Incarnation, Mark, Nonce, Revision, SwarmId},
     },
+    metrics::{Phase, Went},
     store::{self, Batch, CommitError},
 };
 
@@ -98,6 +99,11 @@ impl Lane {
         waiting < wanted
     }
 
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.state().queue.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
     }
@@ -160,7 +166,8 @@ pub(super) fn submit(
     let permit = shared.in_flight.take(request.weight() + request.load_bytes_max())?;
     let (reply, answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::new(permit));
-    enqueue(shared, swarm, Pending { request, deadline, ticket: Arc::clone(&ticket), reply })?;
+    let pending = Pending { request, since: Instant::now(), deadline, ticket: Arc::clone(&ticket), reply };
+    enqueue(shared, swarm, pending)?;
     Ok(Writing { answer, ticket, caller: caller.clone() })
 }
 
@@ -302,9 +309,11 @@ async fn wait(shared: &Shared, lane: &Lane) -> Next {
 
 async fn commit(shared: &Arc<Shared>, lane: &Lane, batch: Vec<Pending>) {
     let swarm = &lane.swarm;
+    let taken = Instant::now();
+    batch.iter().for_each(|p| shared.metrics.phase(Phase::Queue, taken.duration_since(p.since)));
     let requests = batch.iter().map(|p| Arc::clone(&p.request)).collect();
     let nonce = Nonce(Uuid::new_v4().into_bytes());
-    let attempt = Batch { requests, nonce, limits: shared.settings.limits };
+    let attempt = Batch::new(requests, nonce, shared.settings.limits);
     let result = match shared.store.commit(swarm, &attempt).await {
         Err(CommitError::Unknown { applied, .. }) => resolve(shared, lane, nonce, *applied).await,
         Err(CommitError::Failed(error)) => Err(Error::from(error)),
@@ -332,9 +341,11 @@ async fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch
         // Nobody may wait any more; what was committed stays committed.
         let _ = pending.reply.send(written);
     }
-    if let Some(commit) = &commit
-        && let Err(error) = shared.bus.publish(swarm, commit).await
-    {
+    let Some(commit) = &commit else { return };
+    let begun = std::time::Instant::now();
+    let published = shared.bus.publish(swarm, commit).await;
+    shared.metrics.publish(begun, Went::of(&published));
+    if let Err(error) = published {
         tracing::warn!(swarm.id = %swarm, revision = commit.last.revision.0, %error, "a publish failed; watchers elsewhere wait for the poll");
     }
 }

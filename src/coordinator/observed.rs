@@ -15,25 +15,43 @@ use crate::{
         swarm::{Head, Mark, Nonce, Retention, Revision, Swarm, SwarmId},
         time::Timestamp,
     },
+    metrics::{Metrics, Phase, Went},
     store::{
-        At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
+        At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Phases, Scan,
+        ScanPage, Store,
     },
 };
 
 pub(super) struct Observed {
     inner: Arc<dyn Store>,
     trouble: Arc<Trouble>,
+    metrics: Arc<Metrics>,
 }
 
 impl Observed {
-    pub fn new(inner: Arc<dyn Store>, trouble: Arc<Trouble>) -> Self {
-        Self { inner, trouble }
+    pub fn new(inner: Arc<dyn Store>, trouble: Arc<Trouble>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, trouble, metrics }
     }
 
     async fn read<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let result = call.await;
         self.trouble.read(result.as_ref().err());
         result
+    }
+
+    fn measure(&self, batch: &Batch, result: &Result<Applied, CommitError>) {
+        self.metrics.commit(batch.requests.len(), Went::of(result));
+        let Ok(Applied { commit: Some(_), .. }) = result else { return };
+        let Phases { lock, load, apply, persist, commit } = batch.progress.phases();
+        for (phase, took) in [
+            (Phase::Lock, lock),
+            (Phase::Load, load),
+            (Phase::Apply, apply),
+            (Phase::Persist, persist),
+            (Phase::Commit, commit),
+        ] {
+            self.metrics.phase(phase, took);
+        }
     }
 
     /// A write that somebody asked for; `good` is what its success says.
@@ -92,6 +110,7 @@ impl Store for Observed {
         let in_flight = self.trouble.write_begins();
         let result = self.inner.commit(id, batch).await;
         drop(in_flight);
+        self.measure(batch, &result);
         self.trouble.written(match &result {
             Ok(applied) if applied.commit.is_some() => Said::Good,
             Ok(_) => Said::Nothing,

@@ -60,6 +60,8 @@ impl Ticket {
 /// A request that waits for its commit.
 pub(super) struct Pending {
     pub request: Arc<Request>,
+    /// Since when it waits.
+    pub since: Instant,
     pub deadline: Instant,
     pub ticket: Arc<Ticket>,
     pub reply: oneshot::Sender<Result<Written, Error>>,
@@ -213,7 +215,13 @@ mod tests {
         let deadline = Instant::now() + std::time::Duration::from_secs(1);
         let permit = Budget::new(Scarce::BytesInFlight, 1).take(1).unwrap();
         (
-            Pending { request: Arc::new(request), deadline, ticket: Arc::new(Ticket::new(permit)), reply },
+            Pending {
+                request: Arc::new(request),
+                since: Instant::now(),
+                deadline,
+                ticket: Arc::new(Ticket::new(permit)),
+                reply,
+            },
             receiver,
         )
     }

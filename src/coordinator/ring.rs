@@ -107,6 +107,11 @@ impl Ring {
         self.head
     }
 
+    /// How many events it holds.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
     /// Appends a commit if it follows the head.
     pub fn offer(&mut self, commit: &Arc<Commit>) -> Offer {
         if commit.incarnation != self.incarnation {

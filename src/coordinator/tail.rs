@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use super::{Shared, detached, feed::Feed};
+use crate::metrics::Went;
 
 /// Polls until the coordinator shuts down.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -26,7 +27,9 @@ async fn poll(shared: &Shared) {
     let ids: Vec<_> = feeds.iter().map(|(id, _)| id.clone()).collect();
     let store = Arc::clone(&shared.store);
     let heads = detached(shared, async move { Ok(store.heads(&ids).await?) });
-    match timeout(shared.settings.store_timeout, heads).await {
+    let heads = timeout(shared.settings.store_timeout, heads).await;
+    shared.metrics.poll(if matches!(heads, Ok(Ok(_))) { Went::Ok } else { Went::Failed });
+    match heads {
         Ok(Ok(heads)) => {
             for (((_, feed), stand), head) in feeds.iter().zip(&stands).zip(&heads) {
                 feed.compare(stand, head.as_ref());

@@ -36,6 +36,12 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(micros))
     }
 
+    /// How long ago `earlier` was; nothing, if it was later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// So much earlier, or [`Timestamp::MIN`].
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {

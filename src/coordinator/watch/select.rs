@@ -54,9 +54,13 @@ impl Stream {
                 Ready::Nothing => return Ok(None),
             };
             let count = chosen.len();
+            // Of what comes from the log the age says how far back somebody reads, not how long it took.
+            let live = chosen.first().filter(|first| first.ring.is_some()).map(|first| first.version.time);
             let events = self.encode(chosen).await?;
             if events.len() == count {
                 self.cursor = cursor;
+                let lag = live.map(|time| self.shared.clock.now().since(time));
+                self.shared.metrics.delivered(count, lag);
                 return Ok(Some(Content::Events { events, fragment }));
             }
             // With the entries before them, fewer fit.
@@ -119,6 +123,7 @@ impl Stream {
                 return Ok((found, false));
             }
         }
+        self.shared.metrics.ring_misses.inc();
         let after = LogCursor { revision: cursor.mark.revision, ordinal: cursor.inside };
         let limit = PageLimit { rows: self.shared.settings.ring.events_max, bytes: bytes_max };
         let (shared, swarm, incarnation) = (Arc::clone(&self.shared), self.swarm.clone(), cursor.incarnation);

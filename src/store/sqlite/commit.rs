@@ -156,10 +156,12 @@ fn failed(failure: Failure, came: Vec<Result<Applied, Error>>) -> Box<dyn Iterat
 fn apply(connection: &Connection, clock: &dyn Clock, id: &SwarmId, batch: &Batch) -> Result<Applied, Error> {
     let swarm = swarms::find(connection, id)?;
     let head = swarm.head()?;
+    batch.progress.locked();
     let loaded = load::footprint(connection, swarm.swarm_id, head, &batch.footprint())?;
     let applied = batch.apply(loaded, clock.now());
     if applied.commit.is_some() {
         persist::persist(connection, swarm.swarm_id, head.mark.revision, &applied)?;
+        batch.progress.persisted();
     }
     Ok(applied)
 }

@@ -170,7 +170,7 @@ mod tests {
         let nonce = Nonce([head.mark.revision.0 as u8 + 1; 16]);
         let loaded =
             Loaded { head, entries: BTreeMap::new(), truncated: HashMap::new(), records: HashMap::new() };
-        Batch { requests: vec![Arc::new(request)], nonce, limits }.apply(loaded, head.time)
+        Batch::new(vec![Arc::new(request)], nonce, limits).apply(loaded, head.time)
     }
 
     fn start() -> Head {

@@ -25,7 +25,7 @@ const WRITES: usize = 12;
 
 async fn commit(store: &Arc<dyn Store>, id: &SwarmId, request: Request) -> (bool, Option<Mark>) {
     let nonce = Nonce(Uuid::new_v4().into_bytes());
-    let batch = Batch { requests: vec![Arc::new(request)], nonce, limits: Limits::default() };
+    let batch = Batch::new(vec![Arc::new(request)], nonce, Limits::default());
     let outcome = store.commit(id, &batch).await.unwrap().answers.remove(0).unwrap();
     (outcome.succeeded, outcome.taken)
 }

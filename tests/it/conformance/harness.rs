@@ -75,11 +75,8 @@ impl Harness {
         swarm: &SwarmId,
         requests: impl IntoIterator<Item = Request>,
     ) -> Result<Applied, CommitError> {
-        let batch = Batch {
-            requests: requests.into_iter().map(Arc::new).collect(),
-            nonce: Nonce(Uuid::new_v4().into_bytes()),
-            limits: self.limits,
-        };
+        let requests = requests.into_iter().map(Arc::new).collect();
+        let batch = Batch::new(requests, Nonce(Uuid::new_v4().into_bytes()), self.limits);
         self.store.commit(swarm, &batch).await
     }
 

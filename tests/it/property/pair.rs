@@ -119,11 +119,8 @@ impl Pair {
     }
 
     async fn commit(&self, requests: Vec<Request>) -> Checked {
-        let batch = Batch {
-            requests: requests.into_iter().map(Arc::new).collect(),
-            nonce: Nonce(Uuid::new_v4().into_bytes()),
-            limits: self.limits,
-        };
+        let requests = requests.into_iter().map(Arc::new).collect();
+        let batch = Batch::new(requests, Nonce(Uuid::new_v4().into_bytes()), self.limits);
         let reference = self.reference.commit(&self.swarm, &batch).await;
         let sqlite = self.sqlite.commit(&self.swarm, &batch).await;
         let changed = matches!(&reference, Ok(applied) if applied.commit.is_some());

@@ -142,11 +142,8 @@ async fn another_history_ends_streams(open: Open) {
 
 fn batch(content: &str) -> swarmem::store::Batch {
     let request = super::history::write(&orchestrator(), vec![put("shared/a", "1", content)]);
-    swarmem::store::Batch {
-        requests: vec![Arc::new(request)],
-        nonce: Nonce([9; 16]),
-        limits: swarmem::domain::limits::Limits::default(),
-    }
+    let limits = swarmem::domain::limits::Limits::default();
+    swarmem::store::Batch::new(vec![Arc::new(request)], Nonce([9; 16]), limits)
 }
 
 /// A bus may deliver what is older than the history at hand; the log tells which is which.

@@ -1,0 +1,283 @@
+//! What the coordinator tells of itself in figures: every name, unit and meaning stands here, and nowhere else. Knows
+//! nothing of who counts and who asks.
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64},
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    metrics::{
+        counter::Counter as AnyCounter,
+        family::Family,
+        gauge::Gauge as AnyGauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+
+/// Only grows.
+pub type Counter = AnyCounter<u64, AtomicU64>;
+/// Goes up and down.
+pub type Gauge = AnyGauge<i64, AtomicI64>;
+/// How long something took, in seconds: 28 buckets, each half as long again as the one before, from 10 us to 0.6 s, and
+/// beyond.
+type Durations = Histogram;
+
+/// What a batch of writes goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Phase {
+    /// A request waits for its lane to take it.
+    Queue,
+    /// The batch waits for its swarm's lock. Where a store locks and loads in one call, nothing.
+    Lock,
+    /// What the batch touches is loaded.
+    Load,
+    /// The requests are decided.
+    Apply,
+    /// What they came to is written.
+    Persist,
+    /// It is made durable.
+    Commit,
+    /// The bus is told.
+    Publish,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: Phase,
+}
+
+/// How something went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Went {
+    /// As it should.
+    Ok,
+    /// It failed.
+    Failed,
+}
+
+impl Went {
+    /// As a result says.
+    pub fn of<T, E>(result: &Result<T, E>) -> Self {
+        if result.is_ok() { Self::Ok } else { Self::Failed }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WentLabel {
+    outcome: Went,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RpcLabel {
+    method: String,
+    code: &'static str,
+}
+
+/// Everything that is counted and measured.
+pub struct Metrics {
+    registry: Registry,
+    rpcs: Family<RpcLabel, Counter>,
+    rpc_duration: Durations,
+    phases: Family<PhaseLabel, Durations, fn() -> Durations>,
+    /// Requests of a commit.
+    batch: Histogram,
+    commits: Family<WentLabel, Counter>,
+    publishes: Family<WentLabel, Counter>,
+    watch_lag: Durations,
+    /// Events handed to watchers.
+    pub events: Counter,
+    /// Pages that watchers read from the log because the ring did not reach back so far.
+    pub ring_misses: Counter,
+    /// Pages that feeds read from the log.
+    pub backfills: Counter,
+    /// Times that a feed compared itself with the log.
+    pub catch_ups: Counter,
+    polls: Family<WentLabel, Counter>,
+    /// What is looked at when somebody asks.
+    pub now: Now,
+}
+
+/// Figures of the moment.
+#[derive(Default)]
+pub struct Now {
+    /// Whether the store answers: 1 or 0.
+    pub store_up: Gauge,
+    /// Whether the bus works: 1 or 0.
+    pub bus_up: Gauge,
+    /// Lanes that have a task.
+    pub lanes: Gauge,
+    /// Requests that wait in lanes.
+    pub waiting: Gauge,
+    /// Swarms that are followed.
+    pub feeds: Gauge,
+    /// Events held in rings.
+    pub ring_events: Gauge,
+    /// Streams of watchers.
+    pub streams: Gauge,
+    /// Reads that run or wait.
+    pub reads: Gauge,
+    /// Bytes of requests and answers held.
+    pub in_flight_bytes: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("swarmem");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which program this is", version);
+        let mut metrics = Self {
+            rpcs: Family::default(),
+            rpc_duration: durations(),
+            phases: Family::new_with_constructor(durations as fn() -> Durations),
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
+            commits: Family::default(),
+            publishes: Family::default(),
+            watch_lag: durations(),
+            events: Counter::default(),
+            ring_misses: Counter::default(),
+            backfills: Counter::default(),
+            catch_ups: Counter::default(),
+            polls: Family::default(),
+            now: Now::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(&mut registry);
+        metrics.registry = registry;
+        metrics
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register("rpcs", "Calls that ended, streams included, by method and gRPC code", self.rpcs.clone());
+        to.register_with_unit(
+            "rpc_duration",
+            "How long unary calls took, from their headers to their answer",
+            Unit::Seconds,
+            self.rpc_duration.clone(),
+        );
+        to.register_with_unit(
+            "write_phase",
+            "How long the parts of a write took: queue (a request waits for its lane), and of a batch lock, load, apply, \
+             persist, commit, publish; where a store locks and loads in one call, that is load",
+            Unit::Seconds,
+            self.phases.clone(),
+        );
+        to.register("commit_requests", "Requests that were committed together", self.batch.clone());
+        to.register(
+            "commits",
+            "Batches given to the store, by whether it committed them",
+            self.commits.clone(),
+        );
+        to.register(
+            "bus_publishes",
+            "Commits told to the bus, by whether it took them",
+            self.publishes.clone(),
+        );
+        to.register_with_unit(
+            "watch_lag",
+            "How old the oldest event of a response was when it was given to the transport, by the store's clock and the \
+             coordinator's; of what came from the ring",
+            Unit::Seconds,
+            self.watch_lag.clone(),
+        );
+        to.register("watch_events", "Events given to watchers", self.events.clone());
+        to.register(
+            "watch_ring_misses",
+            "Pages that watchers read from the log because the ring did not reach back so far",
+            self.ring_misses.clone(),
+        );
+        to.register("feed_backfills", "Pages that feeds read from the log", self.backfills.clone());
+        to.register(
+            "feed_catch_ups",
+            "Times that a feed compared itself with the log, because it started or may have missed something",
+            self.catch_ups.clone(),
+        );
+        to.register(
+            "polls",
+            "Questions for the heads of all followed swarms, by outcome",
+            self.polls.clone(),
+        );
+        self.now.register(to);
+    }
+
+    /// How long a phase took.
+    pub fn phase(&self, phase: Phase, took: Duration) {
+        self.phases.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
+    }
+
+    /// A batch of so many requests was given to the store.
+    pub fn commit(&self, requests: usize, went: Went) {
+        self.batch.observe(requests as f64);
+        self.commits.get_or_create(&WentLabel { outcome: went }).inc();
+    }
+
+    /// A commit was told to the bus, since then.
+    pub fn publish(&self, since: Instant, went: Went) {
+        self.phase(Phase::Publish, since.elapsed());
+        self.publishes.get_or_create(&WentLabel { outcome: went }).inc();
+    }
+
+    /// The heads were asked for.
+    pub fn poll(&self, went: Went) {
+        self.polls.get_or_create(&WentLabel { outcome: went }).inc();
+    }
+
+    /// Events were given to a watcher, the oldest of which, if it came from the ring, is so old.
+    pub fn delivered(&self, events: usize, lag: Option<Duration>) {
+        self.events.inc_by(events as u64);
+        if let Some(lag) = lag {
+            self.watch_lag.observe(lag.as_secs_f64());
+        }
+    }
+
+    /// A call ended; `took` of a unary one.
+    pub fn rpc(&self, method: &str, code: &'static str, took: Option<Duration>) {
+        self.rpcs.get_or_create(&RpcLabel { method: method.to_owned(), code }).inc();
+        if let Some(took) = took {
+            self.rpc_duration.observe(took.as_secs_f64());
+        }
+    }
+
+    /// All of it, in the text format of OpenMetrics.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut said = String::new();
+        text::encode(&mut said, &self.registry).expect("a string takes everything");
+        said
+    }
+}
+
+impl Now {
+    fn register(&self, to: &mut Registry) {
+        let now = [
+            ("store_up", "Whether the store answers: 1 or 0", &self.store_up),
+            ("bus_up", "Whether the bus works: 1 or 0", &self.bus_up),
+            ("lanes", "Swarms with a lane that is awake", &self.lanes),
+            ("lane_requests", "Requests that wait in lanes", &self.waiting),
+            ("feeds", "Swarms that are followed because somebody watches them", &self.feeds),
+            ("ring_events", "Events that rings hold", &self.ring_events),
+            ("watch_streams", "Open streams of watchers", &self.streams),
+            ("reads", "Reads that run or wait for the store", &self.reads),
+        ];
+        for (name, meaning, gauge) in now {
+            to.register(name, meaning, gauge.clone());
+        }
+        let meaning = "Bytes of requests and answers that are held";
+        to.register_with_unit("in_flight", meaning, Unit::Bytes, self.in_flight_bytes.clone());
+    }
+}
+
+fn durations() -> Durations {
+    Histogram::new(exponential_buckets(10e-6, 1.5, 28))
+}
