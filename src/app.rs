@@ -181,6 +181,8 @@ pub fn settings(config: &Config) -> Settings {
         ring: RingLimits { events_max: config.watch.ring_events_max, bytes_max: config.watch.ring_bytes_max },
         feed_idle: ms(config.watch.feed_idle_ms),
         poll_interval: ms(config.watch.poll_interval_ms),
+        poll_interval_bus_down: ms(config.watch.poll_interval_bus_down_ms),
+        backfills_max: config.watch.backfills_max,
         response_bytes_max: config.watch.response_bytes_max,
         bookmark_interval: ms(config.watch.bookmark_interval_ms),
         slow_consumer: ms(config.watch.slow_consumer_ms),

@@ -6,17 +6,34 @@ pub mod local;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
-use crate::domain::{commit::Commit, swarm::SwarmId};
+use crate::domain::{
+    commit::Commit,
+    swarm::{Incarnation, Mark, SwarmId},
+};
 
 /// Carries commits between the coordinators of a store.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a commit to everybody who subscribed to its swarm, the sender perhaps included.
-    async fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>) -> Result<(), Error>;
+    /// Sends a commit to everybody who subscribed to its swarm, the sender perhaps included. Never waits: what cannot be
+    /// sent is lost, and counted.
+    fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>);
 
-    /// Starts listening. What is published after this returned is delivered, or a gap in its place.
-    async fn subscribe(&self, swarm: &SwarmId) -> Result<Box<dyn Subscription>, Error>;
+    /// Starts listening. What is published after this returned is delivered, or a gap in its place. Does not wait for a
+    /// bus that is down, and not long for one that is slow.
+    async fn subscribe(&self, swarm: &SwarmId) -> Box<dyn Subscription>;
+
+    /// Whether the bus works. It changes with every interruption, also with one that is over when it is looked at.
+    fn state(&self) -> watch::Receiver<State>;
+
+    /// What happened on the bus since it was opened.
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
+
+    /// Sends what waits to be sent, not for long, and ends. Afterwards what is published is lost.
+    async fn close(&self) {}
 }
 
 /// A subscription; dropping it ends it.
@@ -31,13 +48,38 @@ pub trait Subscription: Send {
 pub enum Message {
     /// Somebody committed this.
     Commit(Arc<Commit>),
+    /// Somebody committed up to here; what exactly stands in the log.
+    Moved(Incarnation, Mark),
     /// Something may have been missed.
     Gap,
     /// Nothing will come any more.
     Closed,
 }
 
-/// The bus does not work at the moment.
-#[derive(Debug, thiserror::Error)]
-#[error("the bus is unavailable: {0}")]
-pub struct Error(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+/// Whether a bus works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Commits arrive as they are published.
+    Up,
+    /// Commits may be missed, for this reason; it names addresses, and no secrets.
+    Down(Arc<str>),
+}
+
+/// What happened on a bus since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commits that were sent, with what they changed or without.
+    pub published: u64,
+    /// Of those, the ones that were too large: subscribers read them from the log.
+    pub fetches: u64,
+    /// Commits that were not sent, because the bus was down or slow.
+    pub lost: u64,
+    /// Messages of other coordinators that arrived.
+    pub received: u64,
+    /// Messages that could not be read.
+    pub unreadable: u64,
+    /// Gaps that subscribers were told of.
+    pub gaps: u64,
+    /// Interruptions.
+    pub interruptions: u64,
+}

@@ -30,7 +30,10 @@ pub use lane::{Writing, Written};
 pub use lifetime::LifetimeSettings;
 pub use queue::LaneLimits;
 pub use ring::RingLimits;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -67,8 +70,12 @@ pub struct Settings {
     pub ring: RingLimits,
     /// After how long without a stream a feed ends.
     pub feed_idle: Duration,
-    /// How often the heads of active swarms are polled.
+    /// How often the heads of active swarms are polled,
     pub poll_interval: Duration,
+    /// and how often while the bus is down.
+    pub poll_interval_bus_down: Duration,
+    /// How many feeds at once read from the log what they have missed.
+    pub backfills_max: usize,
     /// About how many bytes of events one response of a watch carries.
     pub response_bytes_max: usize,
     /// How often an idle stream gets a bookmark, unless it asks otherwise.
@@ -119,6 +126,9 @@ struct Shared {
     drain: drain::Schedule,
     lanes: DashMap<SwarmId, Arc<lane::Lane>>,
     feeds: DashMap<SwarmId, Arc<feed::Feed>>,
+    /// Something may have been missed: the tail poll is to look now.
+    look: Notify,
+    backfills: Semaphore,
 }
 
 /// One replica of the service.
@@ -159,6 +169,8 @@ impl Coordinator {
             streams: Budget::new(Scarce::Streams, settings.streams_max),
             reads: Budget::new(Scarce::Reads, settings.reads_max),
             drain: drain::Schedule::over(settings.drain_spread),
+            look: Notify::new(),
+            backfills: Semaphore::new(settings.backfills_max),
             settings,
             lanes,
             feeds,

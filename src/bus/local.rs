@@ -4,23 +4,30 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dashmap::DashMap;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
-use super::{Bus, Error, Message, Subscription};
+use super::{Bus, Message, State, Subscription};
 use crate::domain::{commit::Commit, swarm::SwarmId};
 
 /// How many commits a subscriber may fall behind before it is told of a gap.
 const BACKLOG_COMMITS_MAX: usize = 256;
 
 /// A bus in memory.
-#[derive(Default)]
 pub struct LocalBus {
     swarms: DashMap<SwarmId, broadcast::Sender<Arc<Commit>>>,
+    /// It always works.
+    state: watch::Sender<State>,
+}
+
+impl Default for LocalBus {
+    fn default() -> Self {
+        Self { swarms: DashMap::new(), state: watch::Sender::new(State::Up) }
+    }
 }
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>) -> Result<(), Error> {
+    fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>) {
         let nobody_listens = match self.swarms.get(swarm) {
             // Sending fails only when nobody listens.
             Some(sender) => sender.send(Arc::clone(commit)).is_err(),
@@ -29,13 +36,16 @@ impl Bus for LocalBus {
         if nobody_listens {
             self.swarms.remove_if(swarm, |_, sender| sender.receiver_count() == 0);
         }
-        Ok(())
     }
 
-    async fn subscribe(&self, swarm: &SwarmId) -> Result<Box<dyn Subscription>, Error> {
+    async fn subscribe(&self, swarm: &SwarmId) -> Box<dyn Subscription> {
         let sender =
             self.swarms.entry(swarm.clone()).or_insert_with(|| broadcast::channel(BACKLOG_COMMITS_MAX).0);
-        Ok(Box::new(LocalSubscription(sender.subscribe())))
+        Box::new(LocalSubscription(sender.subscribe()))
+    }
+
+    fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Watch {
     /// How often the store is asked for revisions that no notification told of: the longest delay of an event when
     /// notifications are lost.
     pub poll_interval_ms: u64,
+    /// The same while the bus is down, if that is less.
+    pub poll_interval_bus_down_ms: u64,
+    /// How many swarms at once have what was missed read from the store.
+    pub backfills_max: usize,
     /// How often an idle stream gets a bookmark, unless its request says otherwise.
     pub bookmark_interval_ms: u64,
     /// A stream whose transport has accepted nothing for so long, with data pending, is closed with RESOURCE_EXHAUSTED.
@@ -37,6 +41,8 @@ impl Default for Watch {
             ring_bytes_max: 8 << 20,
             response_bytes_max: 1 << 20,
             poll_interval_ms: 1000,
+            poll_interval_bus_down_ms: 200,
+            backfills_max: 8,
             bookmark_interval_ms: 10_000,
             slow_consumer_ms: 300_000,
             feed_idle_ms: 30_000,
@@ -53,6 +59,8 @@ impl Section for Watch {
         // gRPC clients refuse messages over 4 MiB unless they are told otherwise.
         ("response_bytes_max", Allowed::Integer(1024, 3 << 20)),
         ("poll_interval_ms", Allowed::Integer(10, 60_000)),
+        ("poll_interval_bus_down_ms", Allowed::Integer(10, 60_000)),
+        ("backfills_max", Allowed::Integer(1, 1024)),
         ("bookmark_interval_ms", Allowed::Integer(100, 3_600_000)),
         ("slow_consumer_ms", Allowed::Integer(100, 86_400_000)),
         ("feed_idle_ms", Allowed::Integer(10, 86_400_000)),

@@ -114,6 +114,12 @@ impl Feed {
         self.ring().as_ref().is_some_and(|ring| ring.incarnation() != incarnation)
     }
 
+    /// Whether the ring reaches up to here, or further.
+    fn knows(&self, incarnation: Incarnation, mark: Mark) -> bool {
+        let ring = self.ring();
+        ring.as_ref().is_some_and(|r| r.incarnation() == incarnation && r.head().revision >= mark.revision)
+    }
+
     /// Compares with the store's head, which was read after `before`, the feed's own stand, was taken.
     pub fn compare(&self, before: &Stand, head: Option<&Head>) {
         let Stand::At(known) = before else { return };
@@ -148,6 +154,10 @@ impl Feed {
 
     fn has_ended(&self) -> bool {
         matches!(*self.stand.borrow(), Stand::Ended(_))
+    }
+
+    fn has_started(&self) -> bool {
+        self.ring().is_some()
     }
 
     fn ring(&self) -> MutexGuard<'_, Option<Ring>> {
@@ -211,7 +221,7 @@ async fn follow(shared: &Arc<Shared>, feed: &Arc<Feed>) {
     let mut stand = feed.subscribe();
     loop {
         if subscription.is_none() {
-            subscription = subscribe(shared, feed).await;
+            subscription = Some(shared.bus.subscribe(&feed.swarm).await);
         }
         shared.metrics.catch_ups.inc();
         catch_up(shared, feed).await;
@@ -233,23 +243,16 @@ fn is_idle(shared: &Shared, feed: &Arc<Feed>) -> bool {
     shared.feeds.remove_if(&feed.swarm, |_, current| idle(current)).is_some()
 }
 
-async fn subscribe(shared: &Shared, feed: &Feed) -> Option<Box<dyn Subscription>> {
-    match shared.bus.subscribe(&feed.swarm).await {
-        Ok(subscription) => Some(subscription),
-        Err(error) => {
-            tracing::warn!(swarm.id = %feed.swarm, %error, "no subscription; the poll stands in");
-            None
-        }
-    }
-}
-
 /// Takes in what the bus says; returns when something may be missing.
 async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn Subscription>>) {
     loop {
         let Some(open) = subscription else { return std::future::pending().await };
         match open.next().await {
             Message::Commit(commit) => feed.offer(&commit),
-            Message::Gap => return,
+            Message::Moved(incarnation, mark) if feed.knows(incarnation, mark) => {}
+            Message::Moved(..) => return,
+            // What was missed, if anything: the heads tell, for all feeds at once.
+            Message::Gap => shared.look.notify_one(),
             Message::Closed => {
                 *subscription = None;
                 // A bus that closes at once is not asked all the time.
@@ -262,6 +265,11 @@ async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn 
 
 /// Reads from the log what the ring lacks. When the store does not answer, the poll will bring the feed back here.
 async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
+    // Whoever starts a watch does not wait for others.
+    let _turn = match feed.has_started() {
+        true => shared.backfills.acquire().await.ok(),
+        false => None,
+    };
     let work = read_up(Arc::clone(shared), Arc::clone(feed));
     match timeout(shared.settings.store_timeout, detached(shared, work)).await {
         Ok(Ok(())) => {}

@@ -320,13 +320,13 @@ async fn commit(shared: &Arc<Shared>, lane: &Lane, batch: Vec<Pending>) {
         Ok(applied) => Ok(applied),
     };
     match result {
-        Ok(applied) => announce(shared, swarm, applied, batch).await,
+        Ok(applied) => announce(shared, swarm, applied, batch),
         Err(error) => batch.into_iter().for_each(|p| drop(p.reply.send(Err(error.clone())))),
     }
 }
 
 /// Feeds, answers, publishes: in this order, and nothing of it can undo the commit.
-async fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch: Vec<Pending>) {
+fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch: Vec<Pending>) {
     let Applied { head, commit, answers, .. } = applied;
     let commit = commit.map(Arc::new);
     if let (Some(commit), Some(feed)) = (&commit, shared.feeds.get(swarm)) {
@@ -341,12 +341,10 @@ async fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch
         // Nobody may wait any more; what was committed stays committed.
         let _ = pending.reply.send(written);
     }
-    let Some(commit) = &commit else { return };
-    let begun = std::time::Instant::now();
-    let published = shared.bus.publish(swarm, commit).await;
-    shared.metrics.publish(begun, Went::of(&published));
-    if let Err(error) = published {
-        tracing::warn!(swarm.id = %swarm, revision = commit.last.revision.0, %error, "a publish failed; watchers elsewhere wait for the poll");
+    if let Some(commit) = &commit {
+        let begun = std::time::Instant::now();
+        shared.bus.publish(swarm, commit);
+        shared.metrics.publish(begun, Went::Ok);
     }
 }
 

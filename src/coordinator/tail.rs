@@ -1,20 +1,50 @@
 //! The tail poll: one query for the heads of all active swarms, so that watchers converge even if the bus loses every
-//! message. Knows nothing of the bus.
+//! message. Knows of the bus only whether it works.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{Shared, detached, feed::Feed};
-use crate::metrics::Went;
+use crate::{bus::State, metrics::Went};
+
+/// Polls that were asked for come no closer than this, so that messages cannot drive the store.
+const ASKED_DISTANCE: Duration = Duration::from_millis(50);
 
 /// Polls until the coordinator shuts down.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let mut bus = shared.bus.state();
+    let mut last = Instant::now();
     loop {
+        let due = last + jittered(interval(&shared, &mut bus));
         tokio::select! {
-            () = sleep(jittered(shared.settings.poll_interval)) => poll(&shared).await,
+            () = sleep_until(due) => {}
+            () = asked(&shared, &mut bus, last + ASKED_DISTANCE) => {}
             () = shared.lifecycle.soft.cancelled() => return,
         }
+        last = Instant::now();
+        poll(&shared).await;
+    }
+}
+
+/// Returns, not before `earliest`, when something may have been missed. Dropping it may forget that: then a poll follows.
+async fn asked(shared: &Shared, bus: &mut watch::Receiver<State>, earliest: Instant) {
+    tokio::select! {
+        () = shared.look.notified() => {}
+        // Behind an interruption everything may be behind, and in one from now on.
+        Ok(()) = bus.changed() => {}
+    }
+    sleep_until(earliest).await;
+}
+
+fn interval(shared: &Shared, bus: &mut watch::Receiver<State>) -> Duration {
+    let usual = shared.settings.poll_interval;
+    match *bus.borrow_and_update() {
+        State::Up => usual,
+        State::Down(_) => usual.min(shared.settings.poll_interval_bus_down),
     }
 }
 

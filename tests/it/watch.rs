@@ -12,6 +12,7 @@ mod following;
 mod gathering;
 mod history;
 mod pacing;
+mod polling;
 mod resuming;
 mod snapshots;
 mod world;

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use swarmem::{
-    bus::{self, Bus, Message, Subscription, local::LocalBus},
+    bus::{Bus, Message, State, Subscription, local::LocalBus},
     domain::{
         apply::{Applied, Loaded},
         commit::Commit,
@@ -23,6 +23,8 @@ use swarmem::{
         At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
     },
 };
+
+use tokio::sync::watch;
 
 use super::history::Rng;
 
@@ -312,29 +314,40 @@ impl LossyBus {
 
 #[async_trait]
 impl Bus for LossyBus {
-    async fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>) -> Result<(), bus::Error> {
+    fn publish(&self, swarm: &SwarmId, commit: &Arc<Commit>) {
         for commit in self.treat(commit) {
-            self.inner.publish(swarm, &commit).await?;
+            self.inner.publish(swarm, &commit);
         }
-        Ok(())
     }
 
-    async fn subscribe(&self, swarm: &SwarmId) -> Result<Box<dyn Subscription>, bus::Error> {
+    async fn subscribe(&self, swarm: &SwarmId) -> Box<dyn Subscription> {
         self.inner.subscribe(swarm).await
+    }
+
+    fn state(&self) -> watch::Receiver<State> {
+        self.inner.state()
     }
 }
 
-/// A bus that does not work.
-pub struct BrokenBus;
+/// A bus that delivers nothing; it says that it works, or whatever it is told to say.
+pub struct BrokenBus(pub watch::Sender<State>);
+
+impl Default for BrokenBus {
+    fn default() -> Self {
+        Self(watch::Sender::new(State::Up))
+    }
+}
 
 #[async_trait]
 impl Bus for BrokenBus {
-    async fn publish(&self, _: &SwarmId, _: &Arc<Commit>) -> Result<(), bus::Error> {
-        Err(bus::Error("on purpose".into()))
+    fn publish(&self, _: &SwarmId, _: &Arc<Commit>) {}
+
+    async fn subscribe(&self, _: &SwarmId) -> Box<dyn Subscription> {
+        Box::new(Closed)
     }
 
-    async fn subscribe(&self, _: &SwarmId) -> Result<Box<dyn Subscription>, bus::Error> {
-        Ok(Box::new(Closed))
+    fn state(&self) -> watch::Receiver<State> {
+        self.0.subscribe()
     }
 }
 

@@ -227,7 +227,7 @@ async fn promise_11_bookmarks(open: Open) {
 async fn promise_13_converges_without_bus(open: Open) {
     for_seeds(8, |mut rng| async move {
         let bus: Arc<dyn Bus> = match rng.below(2) {
-            0 => Arc::new(BrokenBus),
+            0 => Arc::new(BrokenBus::default()),
             _ => Arc::new(LossyBus::new(0, Losses::ALL)),
         };
         let mut world = World::over(open, 2, bus).await;

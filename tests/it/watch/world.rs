@@ -30,6 +30,7 @@ use super::{
 };
 
 pub const POLL: Duration = Duration::from_secs(1);
+pub const POLL_BUS_DOWN: Duration = Duration::from_millis(200);
 pub const BOOKMARK: Duration = Duration::from_secs(3600);
 pub const PATIENCE: Duration = Duration::from_secs(300);
 pub const FEED_IDLE: Duration = Duration::from_secs(30);
@@ -55,6 +56,8 @@ fn settings() -> Settings {
         ring: RingLimits { events_max: RING, bytes_max: 4096 },
         feed_idle: FEED_IDLE,
         poll_interval: POLL,
+        poll_interval_bus_down: POLL_BUS_DOWN,
+        backfills_max: 2,
         response_bytes_max: RESPONSE_BYTES,
         bookmark_interval: BOOKMARK,
         slow_consumer: PATIENCE,
