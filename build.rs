@@ -8,6 +8,7 @@ const FILES: &[&str] = &[
     "swarmem/v1/memory.proto",
     "swarmem/v1/swarm.proto",
     "swarmem/v1/watch.proto",
+    "swarmem/bus/v1/message.proto",
     "swarmem/store/v1/record.proto",
 ];
 
@@ -18,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES, ["proto"])?;
 
     let mut public = descriptors.clone();
-    public.file.retain(|file| !file.name().starts_with("swarmem/store/"));
+    public.file.retain(|file| file.name().starts_with("swarmem/v1/") || !file.name().starts_with("swarmem/"));
     fs::write(out.join("swarmem.v1.bin"), public.encode_to_vec())?;
 
     tonic_prost_build::configure()

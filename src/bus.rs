@@ -1,7 +1,9 @@
 //! The contract of a bus: it tells coordinators of each other's commits, fast and without promise. A lost, repeated or
 //! late message costs time, never an event: feeds check every message against the log. Knows nothing of feeds.
 
+pub mod codec;
 pub mod local;
+pub mod redis;
 
 use std::sync::Arc;
 

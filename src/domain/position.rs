@@ -61,6 +61,8 @@ pub enum Purpose {
     Namespaces = 4,
     /// The next page of swarms.
     Swarms = 5,
+    /// No token: a message between coordinators.
+    Message = 6,
 }
 
 /// A hash of the arguments a token belongs to. 0: of no arguments, good with any.
@@ -126,6 +128,19 @@ impl TokenKey {
             return Err(wrong());
         }
         read(signed).ok_or_else(wrong)
+    }
+
+    /// Signs a message between coordinators of this store about a swarm: appends to it.
+    pub fn sign(&self, swarm: &SwarmId, message: &mut Vec<u8>) {
+        let mac = self.mac(swarm, Purpose::Message, message);
+        message.extend_from_slice(&mac);
+    }
+
+    /// What [`TokenKey::sign`] signed for the same swarm; none if it was not, or was changed.
+    #[must_use]
+    pub fn signed<'a>(&self, swarm: &SwarmId, message: &'a [u8]) -> Option<&'a [u8]> {
+        let (signed, mac) = message.split_last_chunk::<MAC_BYTES>()?;
+        (self.mac(swarm, Purpose::Message, signed) == *mac).then_some(signed)
     }
 
     fn mac(&self, swarm: &SwarmId, purpose: Purpose, bytes: &[u8]) -> [u8; MAC_BYTES] {
