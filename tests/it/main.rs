@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bounds;
+mod bus;
 mod cancel;
 mod cli;
 mod client;
@@ -14,5 +15,6 @@ mod fuzz;
 mod process;
 mod property;
 mod rpc;
+mod servers;
 mod watch;
 mod write_stream;

@@ -11,7 +11,7 @@ use std::{
 
 use ::redis::{RedisError, aio::MultiplexedConnection, pipe};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
@@ -23,7 +23,7 @@ use super::{
     options::{Address, Deployment},
 };
 use crate::{
-    bus::codec,
+    bus::{State, codec},
     domain::{commit::Commit, swarm::SwarmId},
 };
 
@@ -114,6 +114,7 @@ impl Publisher {
             waiting_bytes: Arc::clone(&self.waiting_bytes),
             connection: None,
             not_before: Instant::now(),
+            state: self.hub.state.subscribe(),
             works: true,
         };
         queues.tasks.spawn(sending.run(waiting));
@@ -155,6 +156,8 @@ struct Sending {
     connection: Option<MultiplexedConnection>,
     /// Behind a failure everything is lost until then: it would be of no use later, when the log has been read.
     not_before: Instant,
+    /// Unless the bus has changed since, which may be its recovery.
+    state: watch::Receiver<State>,
     /// Whether the last attempt did, so that each change is logged once.
     works: bool,
 }
@@ -173,7 +176,7 @@ impl Sending {
 
     /// Sends one round; says how many of it were to be fetched.
     async fn send(&mut self, round: Vec<Outgoing>) -> Result<usize, Option<Trouble>> {
-        if Instant::now() < self.not_before {
+        if Instant::now() < self.not_before && !self.state.has_changed().unwrap_or(false) {
             return Err(None);
         }
         let word = match self.hub.options.deployment {
@@ -238,6 +241,7 @@ impl Sending {
                     tracing::warn!(%trouble, "commits are not published; watchers elsewhere wait for the poll");
                 }
                 self.works = false;
+                self.state.mark_unchanged();
                 self.not_before = Instant::now() + self.hub.options.retry_pause_max / 4;
                 self.hub.doubt.notify_one();
             }
