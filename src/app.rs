@@ -1,5 +1,6 @@
 //! The composition root: the one place that knows every part, puts them together, and takes them apart again.
 
+mod bus;
 pub mod doctor;
 
 use std::{
@@ -17,7 +18,7 @@ use crate::{
         self, HealthBoard, WireEncoder,
         server::{Listener, Server, Transport},
     },
-    bus::local::LocalBus,
+    bus::Bus,
     config::{self, Config},
     coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
     domain::{
@@ -35,6 +36,7 @@ const STORE_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::
 /// A coordinator with its sockets bound; it serves once it is run.
 pub struct App {
     store: Arc<SqliteStore>,
+    bus: Arc<dyn Bus>,
     coordinator: Coordinator,
     lifecycle: Lifecycle,
     listeners: Vec<Listener>,
@@ -58,9 +60,10 @@ impl App {
             ..SqliteOptions::new(&config.store.path, Arc::clone(&clock))
         };
         let store = Arc::new(SqliteStore::open(options).await?);
+        let bus = bus::open(&config.bus, store.as_ref()).await?;
         let coordinator = Coordinator::start(
             Arc::<SqliteStore>::clone(&store),
-            Arc::new(LocalBus::default()),
+            Arc::clone(&bus),
             clock,
             Arc::new(WireEncoder),
             settings(config),
@@ -73,6 +76,7 @@ impl App {
         }
         let mut app = Self {
             store,
+            bus,
             coordinator,
             lifecycle,
             listeners: Vec::new(),
@@ -122,6 +126,7 @@ impl App {
         if let Shutdown::Cut { tasks } = self.lifecycle.shut_down(self.drain_timeout).await {
             tracing::warn!(tasks, "the time to drain was over before everything had ended");
         }
+        self.bus.close().await;
         if let Some(path) = &self.unix_socket {
             // Another process may have taken its place; then it is not ours to remove, and gone already.
             let _ = std::fs::remove_file(path);

@@ -4,6 +4,7 @@
 //! own: the doc comments of its fields are the texts of the default file ([`default_toml`]) and of the reference
 //! ([`reference_markdown`]), and its table `ALLOWED` says which values are taken.
 
+mod bus;
 mod error;
 mod lanes;
 mod layers;
@@ -11,6 +12,7 @@ mod limits;
 mod log;
 mod render;
 mod retention;
+mod secret;
 mod server;
 mod setting;
 mod store;
@@ -22,6 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    bus::{Bus, BusKind, Topology},
     error::{Error, Origin},
     lanes::Lanes,
     layers::COMMAND_LINE_VARIABLES,
@@ -29,6 +32,7 @@ pub use self::{
     log::{Format, Log},
     render::{default_toml, reference_markdown},
     retention::Retention,
+    secret::Secret,
     server::Server,
     store::Store,
     transport::Transport,
@@ -46,6 +50,8 @@ pub struct Config {
     pub transport: Transport,
     /// Where memory is kept.
     pub store: Store,
+    /// How coordinators learn of each other's commits.
+    pub bus: Bus,
     /// How writes are gathered into commits.
     pub lanes: Lanes,
     /// How changes reach watchers.
@@ -97,6 +103,7 @@ impl Config {
             setting.check(&values[setting.section][setting.key], || origin(&setting.name()))?;
         }
         self.server.check(origin)?;
+        self.bus.check(origin)?;
         self.transport.check(&self.limits, origin)?;
         self.lanes.check(&self.limits, origin)
     }

@@ -4,6 +4,6 @@
 mod access;
 mod breaking;
 mod cluster;
-mod harness;
+pub mod harness;
 mod listening;
 mod sentinel;

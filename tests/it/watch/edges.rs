@@ -24,7 +24,7 @@ on_every_store!(
     a_swarm_that_nobody_watches_is_not_polled,
 );
 
-async fn cancelled_writes_leave_no_stuck_lane(open: Open) {
+async fn cancelled_writes_leave_no_stuck_lane(open: Open<'_>) {
     for_seeds(12, |mut rng| async move {
         let mut world = World::new(open, 1).await;
         world.store.yields.store(1 + rng.next() % 4, Ordering::SeqCst);
@@ -57,7 +57,7 @@ async fn cancelled_writes_leave_no_stuck_lane(open: Open) {
     .await;
 }
 
-async fn a_panic_in_a_commit_leaves_no_stuck_lane(open: Open) {
+async fn a_panic_in_a_commit_leaves_no_stuck_lane(open: Open<'_>) {
     let world = World::new(open, 1).await;
     let replica = &world.replicas[0];
     world.store.panics.store(true, Ordering::SeqCst);
@@ -74,7 +74,7 @@ async fn a_panic_in_a_commit_leaves_no_stuck_lane(open: Open) {
     assert!(third.expect("the lane is not stuck").is_ok());
 }
 
-async fn a_dropped_call_for_the_next_response_loses_nothing(open: Open) {
+async fn a_dropped_call_for_the_next_response_loses_nothing(open: Open<'_>) {
     for_seeds(12, |mut rng| async move {
         let mut world = World::new(open, 1).await;
         world.write_at_random(&mut rng, 30).await;
@@ -107,7 +107,7 @@ async fn a_dropped_call_for_the_next_response_loses_nothing(open: Open) {
     .await;
 }
 
-async fn a_swarm_that_nobody_watches_is_not_polled(open: Open) {
+async fn a_swarm_that_nobody_watches_is_not_polled(open: Open<'_>) {
     let world = World::new(open, 1).await;
     let readers =
         [world.replicas[0].watch_all(Start::Now).await, world.replicas[0].watch_all(Start::Now).await];

@@ -22,7 +22,7 @@ on_every_store!(
     streams_beyond_the_bound_are_refused,
 );
 
-async fn a_deadline_ends_a_stream_however_much_there_is_to_send(open: Open) {
+async fn a_deadline_ends_a_stream_however_much_there_is_to_send(open: Open<'_>) {
     let world = World::new(open, 1).await;
     let replica = &world.replicas[0];
     for n in 0..50 {
@@ -49,7 +49,7 @@ async fn a_deadline_ends_a_stream_however_much_there_is_to_send(open: Open) {
     assert_eq!(resumed.entries().len(), 50);
 }
 
-async fn in_a_shutdown_streams_end_one_after_another(open: Open) {
+async fn in_a_shutdown_streams_end_one_after_another(open: Open<'_>) {
     const WATCHERS: usize = 1000;
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
@@ -78,7 +78,7 @@ async fn in_a_shutdown_streams_end_one_after_another(open: Open) {
     assert!(matches!(refused, Err(Error::Draining)), "no new one is taken");
 }
 
-async fn streams_beyond_the_bound_are_refused(open: Open) {
+async fn streams_beyond_the_bound_are_refused(open: Open<'_>) {
     let world = World::new(open, 1).await;
     let replica = &world.replicas[0];
     let mut streams = Vec::new();

@@ -32,7 +32,7 @@ on_every_store!(
     a_bus_that_closes_at_once_is_not_asked_all_the_time,
 );
 
-async fn a_failing_store_ends_no_stream(open: Open) {
+async fn a_failing_store_ends_no_stream(open: Open<'_>) {
     for_seeds(12, |mut rng| async move {
         let losses = rng.pick(&[Losses::ALL, Losses::SOME]);
         let mut world = World::over(open, 2, Arc::new(LossyBus::new(rng.next(), losses))).await;
@@ -69,7 +69,7 @@ async fn a_failing_store_ends_no_stream(open: Open) {
     .await;
 }
 
-async fn an_unknown_outcome_is_found_out(open: Open) {
+async fn an_unknown_outcome_is_found_out(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
     replica.write(vec![put("shared/a", "1", "before")]).await;
@@ -94,7 +94,7 @@ async fn an_unknown_outcome_is_found_out(open: Open) {
     reader.sees(&world.log).await;
 }
 
-async fn deleting_a_swarm_ends_its_streams(open: Open) {
+async fn deleting_a_swarm_ends_its_streams(open: Open<'_>) {
     let world = World::over(open, 2, Arc::new(BrokenBus::default())).await;
     world.replicas[0].write(vec![put("shared/a", "1", "")]).await;
     let mut readers = Vec::new();
@@ -109,7 +109,7 @@ async fn deleting_a_swarm_ends_its_streams(open: Open) {
     }
 }
 
-async fn another_history_ends_streams(open: Open) {
+async fn another_history_ends_streams(open: Open<'_>) {
     for which in ["lost", "forked", "forked and gone on", "recreated"] {
         let world = World::over(open, 2, Arc::new(LossyBus::new(0, Losses::ALL))).await;
         for n in 0..5 {
@@ -147,7 +147,7 @@ fn batch(content: &str) -> swarmem::store::Batch {
 }
 
 /// A bus may deliver what is older than the history at hand; the log tells which is which.
-async fn late_messages_of_another_history_end_nothing(open: Open) {
+async fn late_messages_of_another_history_end_nothing(open: Open<'_>) {
     let bus = Arc::new(LocalBus::default());
     let mut world = World::over(open, 1, Arc::clone(&bus) as Arc<dyn Bus>).await;
     let replica = world.replicas[0].clone();
@@ -178,7 +178,7 @@ async fn late_messages_of_another_history_end_nothing(open: Open) {
 }
 
 /// The feed of the swarm that was may still be running where the new one is watched.
-async fn a_swarm_made_anew_is_watched_at_once(open: Open) {
+async fn a_swarm_made_anew_is_watched_at_once(open: Open<'_>) {
     let mut world = World::over(open, 2, Arc::new(BrokenBus::default())).await;
     let [here, there] = [world.replicas[0].clone(), world.replicas[1].clone()];
     here.write(vec![put("shared/a", "1", "old")]).await;
@@ -196,7 +196,7 @@ async fn a_swarm_made_anew_is_watched_at_once(open: Open) {
     assert!(matches!(old.ended().await, Error::IncarnationChanged | Error::SwarmDeleted));
 }
 
-async fn a_bus_that_closes_at_once_is_not_asked_all_the_time(open: Open) {
+async fn a_bus_that_closes_at_once_is_not_asked_all_the_time(open: Open<'_>) {
     let world = World::over(open, 1, Arc::new(BrokenBus::default())).await;
     let _reader = world.replicas[0].watch_all(Start::Now).await;
     world.pass(Duration::from_secs(10)).await;

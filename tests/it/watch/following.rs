@@ -6,7 +6,7 @@ use std::{
 };
 
 use swarmem::{
-    bus::{Bus, local::LocalBus},
+    bus::Bus,
     coordinator::watch::{Content, Start},
     domain::{
         access::{Principal, Role},
@@ -19,7 +19,7 @@ use super::{
     Open,
     faults::{BrokenBus, Losses, LossyBus},
     history::{Rng, Wanted, agent, for_seeds, may_read, orchestrator, put, state_after},
-    on_every_store,
+    on_every_store, over_redis,
     world::{POLL, Reader, World, lines},
 };
 
@@ -32,6 +32,8 @@ on_every_store!(
     promise_13_converges_without_bus,
 );
 
+over_redis!(promise_07_ordered_unique_reliable, promise_11_bookmarks);
+
 fn anybody(rng: &mut Rng) -> Principal {
     match rng.below(5) {
         0 => orchestrator(),
@@ -40,7 +42,7 @@ fn anybody(rng: &mut Rng) -> Principal {
     }
 }
 
-async fn promise_06_filtered(open: Open) {
+async fn promise_06_filtered(open: Open<'_>) {
     for_seeds(12, |mut rng| async move {
         let mut world = World::new(open, 1).await;
         let mut readers = Vec::new();
@@ -73,14 +75,20 @@ async fn assert_snapshot(world: &World, who: &Principal, wanted: &Wanted, mut re
     assert_eq!(reader.entries(), lines(&seen.collect::<Vec<_>>()));
 }
 
-async fn promise_07_ordered_unique_reliable(open: Open) {
-    for_seeds(24, |mut rng| async move {
-        let bus: Arc<dyn Bus> = match rng.below(3) {
-            0 => Arc::new(LocalBus::default()),
-            1 => Arc::new(LossyBus::new(rng.next(), Losses::SOME)),
-            _ => Arc::new(LossyBus::new(rng.next(), Losses::ALL)),
+async fn promise_07_ordered_unique_reliable(open: Open<'_>) {
+    for_seeds(open.seeds(24), |mut rng| async move {
+        let (which, seed) = (rng.below(3), rng.next());
+        let lossy = |losses| Some(Arc::new(LossyBus::new(seed, losses)));
+        let bus = match which {
+            _ if open.redis.is_some() => None,
+            0 => None,
+            1 => lossy(Losses::SOME),
+            _ => lossy(Losses::ALL),
         };
-        let mut world = World::over(open, 2, bus).await;
+        let mut world = match bus {
+            Some(bus) => World::over(open, 2, bus).await,
+            None => World::new(open, 2).await,
+        };
         world.store.yields.store(rng.next() % 4, Ordering::SeqCst);
         world.write_at_random(&mut rng, 30).await;
         let written = world.replicas[0].write(vec![put("shared/a", "1", "token")]).await;
@@ -124,7 +132,7 @@ async fn promise_07_ordered_unique_reliable(open: Open) {
     .await;
 }
 
-async fn promise_08_atomic(open: Open) {
+async fn promise_08_atomic(open: Open<'_>) {
     let fragments = std::sync::atomic::AtomicUsize::new(0);
     for_seeds(12, |mut rng| {
         let fragments = &fragments;
@@ -164,7 +172,7 @@ async fn promise_08_atomic(open: Open) {
 }
 
 /// A page of the log that ends with a revision says that there is more, and so does one that ends within it.
-async fn a_complete_revision_is_not_flagged(open: Open) {
+async fn a_complete_revision_is_not_flagged(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
     for _ in 0..3 {
@@ -190,12 +198,12 @@ async fn a_complete_revision_is_not_flagged(open: Open) {
     }
 }
 
-async fn promise_11_bookmarks(open: Open) {
-    for_seeds(6, |mut rng| async move {
+async fn promise_11_bookmarks(open: Open<'_>) {
+    for_seeds(open.seeds(6), |mut rng| async move {
         let mut world = World::new(open, 2).await;
         world.write_at_random(&mut rng, 15).await;
         let (who, wanted) = (orchestrator(), Wanted::below("shared/nothing"));
-        let interval = Some(Duration::from_secs(10));
+        let interval = Some(open.scaled(Duration::from_secs(10)));
         let query = swarmem::coordinator::watch::WatchQuery {
             bookmark_interval: interval,
             ..world.replicas[0].query(&wanted, Start::Now)
@@ -224,7 +232,7 @@ async fn promise_11_bookmarks(open: Open) {
     .await;
 }
 
-async fn promise_13_converges_without_bus(open: Open) {
+async fn promise_13_converges_without_bus(open: Open<'_>) {
     for_seeds(8, |mut rng| async move {
         let bus: Arc<dyn Bus> = match rng.below(2) {
             0 => Arc::new(BrokenBus::default()),

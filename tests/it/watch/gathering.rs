@@ -25,7 +25,7 @@ async fn writer(replica: Replica, name: usize) {
     }
 }
 
-async fn writers_share_slow_commits(open: Open) {
+async fn writers_share_slow_commits(open: Open<'_>) {
     let world = World::new(open, 1).await;
     *world.store.commit_takes.lock().unwrap() = COMMIT;
     // As many as one commit takes. The first comes alone, and the others while it is committed.
@@ -42,7 +42,7 @@ async fn writers_share_slow_commits(open: Open) {
     assert!(commits <= WRITES + 2, "{commits} commits for {WRITES} writes of each");
 }
 
-async fn nobody_waits_for_those_who_stay_away(open: Open) {
+async fn nobody_waits_for_those_who_stay_away(open: Open<'_>) {
     let world = World::new(open, 1).await;
     *world.store.commit_takes.lock().unwrap() = COMMIT;
     let begun = Instant::now();

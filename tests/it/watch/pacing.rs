@@ -32,7 +32,7 @@ async fn take(stream: &mut Stream) -> Delivery {
     stream.next().await.unwrap().unwrap()
 }
 
-async fn promise_12_slow_reader(open: Open) {
+async fn promise_12_slow_reader(open: Open<'_>) {
     for_seeds(6, |mut rng| async move {
         let mut world = World::new(open, 1).await;
         let mut slow = open_all(&world, Start::Now).await;
@@ -68,7 +68,7 @@ fn assert_ring_is_small(world: &World) {
     assert_eq!(held, 0, "old versions are held by something");
 }
 
-async fn promise_12_patience_ends(open: Open) {
+async fn promise_12_patience_ends(open: Open<'_>) {
     for_seeds(4, |mut rng: Rng| async move {
         let mut world = World::new(open, 1).await;
         let mut slow = open_all(&world, Start::Now).await;
@@ -96,7 +96,7 @@ async fn promise_12_patience_ends(open: Open) {
     .await;
 }
 
-async fn promise_12_the_rest_of_a_revision_is_pending(open: Open) {
+async fn promise_12_the_rest_of_a_revision_is_pending(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let large = (0..4).map(|n| put("shared/a", &n.to_string(), &"x".repeat(600)));
     world.replicas[0].write(large.collect()).await;
@@ -114,7 +114,7 @@ async fn promise_12_the_rest_of_a_revision_is_pending(open: Open) {
     }
 }
 
-async fn promise_12_behind_the_floor(open: Open) {
+async fn promise_12_behind_the_floor(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let mut slow = open_all(&world, Start::Now).await;
     take(&mut slow).await;

@@ -33,7 +33,7 @@ async fn polls(world: &World, during: Duration) -> usize {
     world.store.polls.load(Ordering::SeqCst) - before
 }
 
-async fn a_bus_that_is_down_is_made_up_for(open: Open) {
+async fn a_bus_that_is_down_is_made_up_for(open: Open<'_>) {
     let bus = Arc::new(BrokenBus::default());
     let mut world = World::over(open, 1, Arc::clone(&bus) as Arc<dyn Bus>).await;
     let mut reader = world.replicas[0].watch_all(Start::Now).await;
@@ -57,7 +57,7 @@ async fn a_bus_that_is_down_is_made_up_for(open: Open) {
     assert_eq!(reader.events().len(), 1);
 }
 
-async fn the_end_of_an_interruption_polls_at_once(open: Open) {
+async fn the_end_of_an_interruption_polls_at_once(open: Open<'_>) {
     let bus = Arc::new(BrokenBus::default());
     let world = World::over(open, 1, Arc::clone(&bus) as Arc<dyn Bus>).await;
     let _reader = world.replicas[0].watch_all(Start::Now).await;
@@ -100,7 +100,7 @@ impl Subscription for Gap {
     }
 }
 
-async fn gaps_are_looked_into_at_once_and_together(open: Open) {
+async fn gaps_are_looked_into_at_once_and_together(open: Open<'_>) {
     let bus = Arc::new(Gaps { state: Some(watch::Sender::new(State::Up)), ..Gaps::default() });
     let world = World::over(open, 1, Arc::clone(&bus) as Arc<dyn Bus>).await;
     let mut readers = Vec::new();

@@ -19,7 +19,7 @@ use swarmem::{
 use super::{
     Open,
     history::{Wanted, agent, for_seeds, orchestrator, put, revision_of},
-    on_every_store,
+    on_every_store, over_redis,
     world::{Reader, World, assert_same, lines},
 };
 
@@ -28,6 +28,12 @@ on_every_store!(
     promise_09_resumable_down_to_the_floor,
     promise_09_starts_that_are_not_there_are_refused,
     a_time_behind_everything_is_a_start_whatever_is_compacted,
+);
+
+over_redis!(
+    promise_09_resumable,
+    promise_09_resumable_down_to_the_floor,
+    promise_09_starts_that_are_not_there_are_refused,
 );
 
 /// What a reader saw up to each of its deliveries.
@@ -46,8 +52,8 @@ fn prefixes(reader: &Reader) -> Vec<(Start, usize, usize, bool)> {
     found
 }
 
-async fn promise_09_resumable(open: Open) {
-    for_seeds(6, |mut rng| async move {
+async fn promise_09_resumable(open: Open<'_>) {
+    for_seeds(open.seeds(6), |mut rng| async move {
         let mut world = World::new(open, 2).await;
         world.write_at_random(&mut rng, 24).await;
         let (who, wanted) = (rng.pick(&[0, 1]), Wanted::random(&mut rng));
@@ -55,7 +61,7 @@ async fn promise_09_resumable(open: Open) {
         let mut readers = Vec::new();
         for start in [Start::Revision(Revision(1)), Start::Snapshot, Start::Now] {
             let query = WatchQuery {
-                bookmark_interval: Some(Duration::from_secs(2)),
+                bookmark_interval: Some(open.scaled(Duration::from_secs(2))),
                 ..world.replicas[0].query(&wanted, start.clone())
             };
             let stream = world.replicas[0].coordinator.watch(&who, &world.swarm, query).await.unwrap();
@@ -100,8 +106,8 @@ fn rest<'a>(log: &'a [Arc<Version>], seen: &[Arc<Version>]) -> &'a [Arc<Version>
     &log[seen.len()..]
 }
 
-async fn promise_09_resumable_down_to_the_floor(open: Open) {
-    for_seeds(6, |mut rng| async move {
+async fn promise_09_resumable_down_to_the_floor(open: Open<'_>) {
+    for_seeds(open.seeds(6), |mut rng| async move {
         let mut world = World::new(open, 2).await;
         world.write_at_random(&mut rng, 45).await;
         let mut reader = world.replicas[0].watch_all(Start::Revision(Revision(1))).await;
@@ -149,7 +155,7 @@ async fn promise_09_resumable_down_to_the_floor(open: Open) {
     .await;
 }
 
-async fn promise_09_starts_that_are_not_there_are_refused(open: Open) {
+async fn promise_09_starts_that_are_not_there_are_refused(open: Open<'_>) {
     let world = World::new(open, 2).await;
     let [here, there] = &world.replicas[..] else { unreachable!() };
     let (who, wanted) = (orchestrator(), Wanted::default());
@@ -197,7 +203,7 @@ async fn promise_09_starts_that_are_not_there_are_refused(open: Open) {
     assert!(matches!(refusal(reader.last_token(), &wanted).await, Some(Error::IncarnationChanged)));
 }
 
-async fn a_time_behind_everything_is_a_start_whatever_is_compacted(open: Open) {
+async fn a_time_behind_everything_is_a_start_whatever_is_compacted(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
     let time = replica.write(vec![put("shared/a", "1", "before")]).await;

@@ -16,7 +16,7 @@ use swarmem::{
 use super::{
     Open,
     history::{Wanted, agent, for_seeds, may_read, orchestrator, put, state_after},
-    on_every_store,
+    on_every_store, over_redis,
     world::{RESPONSE_BYTES, Reader, World, lines},
 };
 
@@ -28,6 +28,8 @@ on_every_store!(
     entries_before_count_for_the_size_of_a_response,
 );
 
+over_redis!(promise_10_snapshot_then_follow, promise_10_resumes_in_mid_snapshot,);
+
 /// The snapshot at a revision, of what is kept of the log of a world whose clock stood still since.
 fn snapshot(world: &World, who: &Principal, wanted: &Wanted, revision: u64) -> Vec<bytes::Bytes> {
     let state = state_after(world.log.iter().filter(|v| v.mark.revision.0 <= revision));
@@ -36,8 +38,8 @@ fn snapshot(world: &World, who: &Principal, wanted: &Wanted, revision: u64) -> V
     lines(&seen.collect::<Vec<_>>())
 }
 
-async fn promise_10_snapshot_then_follow(open: Open) {
-    for_seeds(12, |mut rng| async move {
+async fn promise_10_snapshot_then_follow(open: Open<'_>) {
+    for_seeds(open.seeds(12), |mut rng| async move {
         let mut world = World::new(open, 2).await;
         world.store.yields.store(rng.next() % 3, Ordering::SeqCst);
         world.write_at_random(&mut rng, 45).await;
@@ -66,8 +68,8 @@ async fn promise_10_snapshot_then_follow(open: Open) {
     .await;
 }
 
-async fn promise_10_resumes_in_mid_snapshot(open: Open) {
-    for_seeds(12, |mut rng| async move {
+async fn promise_10_resumes_in_mid_snapshot(open: Open<'_>) {
+    for_seeds(open.seeds(12), |mut rng| async move {
         let mut world = World::new(open, 2).await;
         for _ in 0..3 {
             world.write_at_random(&mut rng, 30).await;
@@ -121,7 +123,7 @@ async fn promise_10_resumes_in_mid_snapshot(open: Open) {
     .await;
 }
 
-async fn promise_10_empty_snapshots_end(open: Open) {
+async fn promise_10_empty_snapshots_end(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
     let mut empty = replica.watch_all(Start::Snapshot).await;
@@ -136,7 +138,7 @@ async fn promise_10_empty_snapshots_end(open: Open) {
     assert!(empty.entries().is_empty() && invisible.entries().is_empty());
 }
 
-async fn the_entry_before_comes_with_the_event(open: Open) {
+async fn the_entry_before_comes_with_the_event(open: Open<'_>) {
     use swarmem::coordinator::Encode as _;
     for_seeds(4, |mut rng| async move {
         let mut world = World::new(open, 1).await;
@@ -157,7 +159,7 @@ async fn the_entry_before_comes_with_the_event(open: Open) {
     .await;
 }
 
-async fn entries_before_count_for_the_size_of_a_response(open: Open) {
+async fn entries_before_count_for_the_size_of_a_response(open: Open<'_>) {
     let mut world = World::new(open, 1).await;
     let replica = world.replicas[0].clone();
     let large = "x".repeat(RESPONSE_BYTES * 2 / 3);

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use swarmem::{
-    bus::{Bus, local::LocalBus},
+    bus::{
+        Bus,
+        local::LocalBus,
+        redis::{RedisBus, RedisOptions},
+    },
     coordinator::{
         Coordinator, Error, LaneLimits, LifetimeSettings, RingLimits, Settings, Written,
         watch::{Content, Delivery, Start, Stream, WatchQuery},
@@ -13,7 +17,7 @@ use swarmem::{
         access::Principal,
         entry::Version,
         limits::Limits,
-        position::{Arguments, Position, Purpose},
+        position::{Arguments, Position, Purpose, TokenKey},
         request::{Operation, Request},
         swarm::{Retention, Revision, SwarmId},
         time::{Clock as _, ManualClock, Timestamp},
@@ -42,7 +46,7 @@ pub const RESPONSE_BYTES: usize = 1500;
 const STALLED: Duration = Duration::from_secs(60);
 
 /// So small that rings overflow, pages end in the middle of revisions, and revisions come in fragments all the time.
-fn settings() -> Settings {
+fn settings(open: Open<'_>) -> Settings {
     Settings {
         limits: Limits { page_size_max: 5, ..Limits::default() },
         lanes: LaneLimits {
@@ -55,7 +59,8 @@ fn settings() -> Settings {
         lane_idle: Duration::from_secs(5),
         ring: RingLimits { events_max: RING, bytes_max: 4096 },
         feed_idle: FEED_IDLE,
-        poll_interval: POLL,
+        // Over a real bus it is the bus that has to deliver.
+        poll_interval: if open.redis.is_some() { 3600 * POLL } else { POLL },
         poll_interval_bus_down: POLL_BUS_DOWN,
         backfills_max: 2,
         response_bytes_max: RESPONSE_BYTES,
@@ -64,12 +69,12 @@ fn settings() -> Settings {
         in_flight_bytes_max: 1 << 28,
         streams_max: STREAMS,
         reads_max: 1 << 10,
-        drain_spread: DRAIN_SPREAD,
+        drain_spread: open.scaled(DRAIN_SPREAD),
         store_timeout: Duration::from_secs(2),
         retry_pause: Duration::from_millis(100),
         retention: Retention { age: Duration::from_secs(3600), revisions: 1_000_000 },
         lifetime: LifetimeSettings {
-            expiry_interval: Duration::from_secs(1),
+            expiry_interval: open.scaled(Duration::from_secs(1)),
             expiry_entries_max: 10,
             compaction_interval: Duration::from_secs(1 << 30),
             compaction_rows_max: 10,
@@ -85,6 +90,14 @@ pub struct World {
     pub replicas: Vec<Replica>,
     /// Everything that was ever in the log, kept across compactions.
     pub log: Vec<Arc<Version>>,
+    /// How long a second is.
+    pace: Duration,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.replicas.iter().for_each(|replica| replica.lifecycle.hard.cancel());
+    }
 }
 
 /// One coordinator.
@@ -97,24 +110,38 @@ pub struct Replica {
 
 impl World {
     /// So many replicas over a working bus.
-    pub async fn new(open: Open, replicas: usize) -> Self {
-        Self::over(open, replicas, Arc::new(LocalBus::default())).await
+    pub async fn new(open: Open<'_>, replicas: usize) -> Self {
+        let Some(server) = open.redis else {
+            return Self::over(open, replicas, Arc::new(LocalBus::default())).await;
+        };
+        let options = crate::bus::harness::options(server.port);
+        let options = RedisOptions { prefix: uuid::Uuid::new_v4().to_string(), ..options };
+        let bus = |key| Arc::new(RedisBus::open(options.clone(), key)) as Arc<dyn Bus>;
+        Self::with(open, |key| (0..replicas).map(|_| bus(TokenKey::clone(key))).collect()).await
     }
 
-    pub async fn over(open: Open, replicas: usize, bus: Arc<dyn Bus>) -> Self {
+    /// So many replicas that share a bus.
+    pub async fn over(open: Open<'_>, replicas: usize, bus: Arc<dyn Bus>) -> Self {
+        Self::with(open, |_| vec![bus; replicas]).await
+    }
+
+    async fn with(open: Open<'_>, buses: impl FnOnce(&TokenKey) -> Vec<Arc<dyn Bus>>) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_000_000_000)));
-        let store = Arc::new(Faulty::new(open(Arc::clone(&clock))));
+        let store = Arc::new(Faulty::new((open.store)(Arc::clone(&clock))));
         let swarm = SwarmId::parse("swarm").unwrap();
-        store.create_swarm(&swarm, settings().retention).await.unwrap();
-        let mut world = Self { clock, store, swarm, replicas: Vec::new(), log: Vec::new() };
-        for _ in 0..replicas {
+        let settings = settings(open);
+        store.create_swarm(&swarm, settings.retention).await.unwrap();
+        let buses = buses(&store.token_key().await.unwrap());
+        let pace = open.scaled(Duration::from_secs(1));
+        let mut world = Self { clock, store, swarm, replicas: Vec::new(), log: Vec::new(), pace };
+        for bus in buses {
             let lifecycle = Lifecycle::new();
             let coordinator = Coordinator::start(
                 Arc::clone(&world.store) as Arc<dyn Store>,
-                Arc::clone(&bus),
+                bus,
                 Arc::clone(&world.clock) as _,
                 Arc::new(Plain),
-                settings(),
+                settings,
                 lifecycle.clone(),
             );
             let coordinator = coordinator.await.unwrap();
@@ -126,7 +153,7 @@ impl World {
     /// Lets time pass, on the store's clock too.
     pub async fn pass(&self, time: Duration) {
         self.clock.advance(time);
-        tokio::time::sleep(time).await;
+        tokio::time::sleep(time.mul_f64(self.pace.as_secs_f64())).await;
     }
 
     /// Several writers at once make random writes through random replicas, while time goes on.
