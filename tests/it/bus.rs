@@ -7,3 +7,4 @@ mod cluster;
 pub mod harness;
 mod listening;
 mod sentinel;
+mod serving;
