@@ -8,7 +8,7 @@ use std::sync::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep, timeout},
 };
 
 use super::{
@@ -265,13 +265,8 @@ async fn listen(shared: &Shared, feed: &Feed, subscription: &mut Option<Box<dyn 
 
 /// Reads from the log what the ring lacks. When the store does not answer, the poll will bring the feed back here.
 async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
-    // Whoever starts a watch does not wait for others.
-    let _turn = match feed.has_started() {
-        true => shared.backfills.acquire().await.ok(),
-        false => None,
-    };
-    let work = read_up(Arc::clone(shared), Arc::clone(feed));
-    match timeout(shared.settings.store_timeout, detached(shared, work)).await {
+    let read = in_turn(shared, feed, read_up(Arc::clone(shared), Arc::clone(feed))).await;
+    match read {
         Ok(Ok(())) => {}
         Ok(Err(error)) if error.is_store_trouble() => try_again(shared, feed).await,
         Err(_) => {
@@ -282,6 +277,19 @@ async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
         Ok(Err(Error::FutureRevision { .. })) => feed.end(Error::IncarnationChanged),
         Ok(Err(error)) => feed.end(error),
     }
+}
+
+/// Reads for a feed while not too many others do. Whoever starts a watch does not wait for others.
+async fn in_turn(
+    shared: &Shared,
+    feed: &Feed,
+    work: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Result<Result<(), Error>, Elapsed> {
+    let _turn = match feed.has_started() {
+        true => shared.backfills.acquire().await.ok(),
+        false => None,
+    };
+    timeout(shared.settings.store_timeout, detached(shared, work)).await
 }
 
 async fn try_again(shared: &Shared, feed: &Feed) {

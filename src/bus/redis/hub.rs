@@ -2,7 +2,7 @@
 //! the servers again after trouble, and says whether the bus works. Does not know what messages mean to subscribers.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -116,8 +116,13 @@ impl Hub {
     }
 }
 
-/// Why a connection ended, and which.
-type Ended = (Arc<Address>, Trouble);
+/// A connection that ended.
+struct Ended {
+    address: Arc<Address>,
+    /// Its own: there may be another one to the same server by now.
+    orders: Arc<Orders>,
+    why: Trouble,
+}
 
 /// Runs until it is dropped, and its connections with it.
 pub(super) async fn run(hub: Arc<Hub>) {
@@ -213,8 +218,8 @@ impl Keeper {
         let task = {
             let (hub, address, orders) = (Arc::clone(&self.hub), Arc::clone(address), Arc::clone(&orders));
             self.tasks.spawn(async move {
-                let trouble = link::run(hub, Arc::clone(&address), orders).await;
-                (address, trouble)
+                let why = link::run(hub, Arc::clone(&address), Arc::clone(&orders)).await;
+                Ended { address, orders, why }
             })
         };
         links.insert(Arc::clone(address), Place { orders, channels: HashSet::new(), task, ready: false });
@@ -222,14 +227,16 @@ impl Keeper {
 
     fn take_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         // An aborted one was let go, and its channels with it.
-        let Ok((address, trouble)) = ended else { return };
-        let lost = self.hub.links().remove(&address);
-        let Some(place) = lost else { return };
-        for channel in place.channels {
+        let Ok(Ended { address, orders, why }) = ended else { return };
+        let lost = match self.hub.links().entry(address) {
+            Entry::Occupied(place) if Arc::ptr_eq(&place.get().orders, &orders) => place.remove(),
+            _ => return,
+        };
+        for channel in lost.channels {
             self.hub.registry.interrupt(&channel);
             self.homeless.insert(channel);
         }
-        self.fail(&trouble);
+        self.fail(&why);
     }
 
     fn fail(&mut self, trouble: &Trouble) {
@@ -255,8 +262,18 @@ impl Keeper {
         self.retry = None;
         match found {
             Ok(topology) => self.follow(&Arc::new(topology)),
+            // Whoever knows the servers is not there, but they are.
+            Err(trouble) if self.works() => tracing::debug!(%trouble, "the topology is not known"),
             Err(trouble) => self.fail(&trouble),
         }
+    }
+
+    fn works(&self) -> bool {
+        let links = self.hub.links();
+        self.retry.is_none()
+            && self.homeless.is_empty()
+            && !links.is_empty()
+            && links.values().all(|place| place.ready)
     }
 
     fn follow(&mut self, topology: &Arc<Topology>) {
@@ -302,11 +319,7 @@ impl Keeper {
 
     /// Says whether the bus works now.
     fn judge(&mut self) {
-        let works = {
-            let links = self.hub.links();
-            self.retry.is_none() && !links.is_empty() && links.values().all(|place| place.ready)
-        };
-        if !works {
+        if !self.works() {
             return;
         }
         let was_down = self.hub.state.send_if_modified(|state| {

@@ -50,6 +50,10 @@ pub struct Faulty {
     pub commits: AtomicUsize,
     /// How often the log was read.
     pub log_reads: AtomicUsize,
+    /// How many read the log now,
+    log_readers: AtomicUsize,
+    /// and how many ever did at the same time.
+    pub log_readers_max: AtomicUsize,
     /// The next commit panics.
     pub panics: AtomicBool,
     /// The outcome of the next commit is unknown: it happens, or does not.
@@ -71,6 +75,8 @@ impl Faulty {
             commit_takes: Mutex::new(Duration::ZERO),
             commits: AtomicUsize::new(0),
             log_reads: AtomicUsize::new(0),
+            log_readers: AtomicUsize::new(0),
+            log_readers_max: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             unknown: Mutex::new(None),
             lost_behind: AtomicU64::new(u64::MAX),
@@ -222,7 +228,11 @@ impl Store for Faulty {
 
     async fn log(&self, id: &SwarmId, after: LogCursor, limit: PageLimit) -> Result<Page, Error> {
         self.log_reads.fetch_add(1, Ordering::SeqCst);
-        pass!(self.log(id, after, limit))
+        let readers = self.log_readers.fetch_add(1, Ordering::SeqCst) + 1;
+        self.log_readers_max.fetch_max(readers, Ordering::SeqCst);
+        let page = async { pass!(self.log(id, after, limit)) }.await;
+        self.log_readers.fetch_sub(1, Ordering::SeqCst);
+        page
     }
 
     async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error> {

@@ -35,6 +35,7 @@ use super::{
 
 pub const POLL: Duration = Duration::from_secs(1);
 pub const POLL_BUS_DOWN: Duration = Duration::from_millis(200);
+pub const BACKFILLS: usize = 2;
 pub const BOOKMARK: Duration = Duration::from_secs(3600);
 pub const PATIENCE: Duration = Duration::from_secs(300);
 pub const FEED_IDLE: Duration = Duration::from_secs(30);
@@ -62,7 +63,7 @@ fn settings(open: Open<'_>) -> Settings {
         // Over a real bus it is the bus that has to deliver.
         poll_interval: if open.redis.is_some() { 3600 * POLL } else { POLL },
         poll_interval_bus_down: POLL_BUS_DOWN,
-        backfills_max: 2,
+        backfills_max: BACKFILLS,
         response_bytes_max: RESPONSE_BYTES,
         bookmark_interval: BOOKMARK,
         slow_consumer: PATIENCE,
