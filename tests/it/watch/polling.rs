@@ -42,7 +42,7 @@ async fn polls(world: &World, during: Duration) -> usize {
 /// Somebody else commits, and the bus says nothing.
 async fn commit_elsewhere(world: &World, swarm: &SwarmId) {
     let other = super::history::write(&orchestrator(), vec![put("shared/a", "1", "elsewhere")]);
-    let batch = Batch { requests: vec![Arc::new(other)], nonce: Nonce([3; 16]), limits: Limits::default() };
+    let batch = Batch::new(vec![Arc::new(other)], Nonce([3; 16]), Limits::default());
     world.store.inner().commit(swarm, &batch).await.unwrap();
 }
 
