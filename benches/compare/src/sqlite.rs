@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 use swarmem::bench::material::{self, Keys, NAMESPACE};
 
 /// Commits that are looked at, the newest.
@@ -32,7 +32,7 @@ impl Written {
             "SELECT count(*) FROM log WHERE swarm_id = (SELECT swarm_id FROM heads WHERE name = ?1) \
              GROUP BY nonce ORDER BY max(id) DESC LIMIT ?2",
         )?;
-        let sizes = sizes.query_map((swarm, COMMITS), |row| row.get(0))?;
+        let sizes = sizes.query_map((swarm, COMMITS), |row| number(row, 0))?;
         let rows = sizes.collect::<Result<Vec<usize>, _>>()?;
         anyhow::ensure!(!rows.is_empty(), "the coordinator wrote nothing");
         let lengths = "SELECT length(meta), length(content), length(digest), length(outcome) \
@@ -41,10 +41,10 @@ impl Written {
         Ok(connection.query_row(lengths, [swarm], |row| {
             Ok(Self {
                 rows,
-                meta_bytes: row.get(0)?,
-                content_bytes: row.get(1)?,
-                digest_bytes: row.get(2)?,
-                outcome_bytes: row.get(3)?,
+                meta_bytes: number(row, 0)?,
+                content_bytes: number(row, 1)?,
+                digest_bytes: number(row, 2)?,
+                outcome_bytes: number(row, 3)?,
             })
         })?)
     }
@@ -53,6 +53,10 @@ impl Written {
     pub fn rows_per_commit(&self) -> f64 {
         self.rows.iter().sum::<usize>() as f64 / self.rows.len() as f64
     }
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<usize> {
+    Ok(row.get::<_, u32>(column)? as usize)
 }
 
 /// A database with the product's schema and settings, and one swarm.
