@@ -6,6 +6,7 @@
 
 mod bus;
 mod error;
+mod http;
 mod lanes;
 mod layers;
 mod limits;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     bus::{Bus, BusKind, Topology},
     error::{Error, Origin},
+    http::Http,
     lanes::Lanes,
     layers::COMMAND_LINE_VARIABLES,
     limits::Limits,
@@ -46,6 +48,8 @@ use self::{layers::Layers, setting::catalog};
 pub struct Config {
     /// Where the coordinator listens, and how it ends.
     pub server: Server,
+    /// Where figures and probes are served over plain HTTP.
+    pub http: Http,
     /// What connections may take.
     pub transport: Transport,
     /// Where memory is kept.

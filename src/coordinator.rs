@@ -42,7 +42,7 @@ use self::{
 };
 
 use crate::{
-    bus::Bus,
+    bus::{Bus, State},
     domain::{
         access::Principal,
         entry::Version,
@@ -53,7 +53,7 @@ use crate::{
         time::Clock,
     },
     lifecycle::Lifecycle,
-    metrics::{Gauge, Metrics},
+    metrics::{self, Gauge, Metrics},
     store::{self, Store},
 };
 
@@ -290,7 +290,7 @@ impl Coordinator {
     /// All figures as of now, in the text format of OpenMetrics.
     #[must_use]
     pub fn figures(&self) -> String {
-        let Shared { metrics, lanes, feeds, streams, reads, in_flight, .. } = &*self.shared;
+        let Shared { store, metrics, bus, lanes, feeds, streams, reads, in_flight, .. } = &*self.shared;
         let now = &metrics.now;
         let set = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -302,6 +302,22 @@ impl Coordinator {
         set(&now.streams, streams.held());
         set(&now.reads, reads.held());
         set(&now.in_flight_bytes, in_flight.held());
+        let pool = store.pool();
+        set(&now.store_busy, pool.busy);
+        set(&now.store_max, pool.max);
+        set(&now.bus_up, usize::from(*bus.state().borrow() == State::Up));
+        let (counts, counted) = (bus.counts(), &now.bus);
+        for (counter, count) in [
+            (&counted.published, counts.published),
+            (&counted.fetches, counts.fetches),
+            (&counted.lost, counts.lost),
+            (&counted.received, counts.received),
+            (&counted.unreadable, counts.unreadable),
+            (&counted.gaps, counts.gaps),
+            (&counted.interruptions, counts.interruptions),
+        ] {
+            metrics::set(counter, count);
+        }
         metrics.text()
     }
 

@@ -7,6 +7,7 @@
 //! | [`bus`] | the contract of a bus, and the local one |
 //! | [`coordinator`] | lanes, feeds, rings, watches, reads, lifetime |
 //! | [`api`] | gRPC: identity, conversion, errors, one file per service |
+//! | [`http`] | figures and probes over plain HTTP |
 //! | [`wire`] | the generated protocol |
 //! | [`client`] | the Rust client |
 //! | [`mod@bench`] | loads, and what they cost |
@@ -34,6 +35,8 @@ pub mod config;
 pub mod coordinator;
 #[cfg(feature = "server")]
 pub mod domain;
+#[cfg(feature = "server")]
+pub mod http;
 #[cfg(feature = "server")]
 pub mod lifecycle;
 #[cfg(feature = "server")]

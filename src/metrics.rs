@@ -2,8 +2,8 @@
 //! nothing of who counts and who asks.
 
 use std::{
-    sync::atomic::{AtomicI64, AtomicU64},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -41,7 +41,7 @@ pub enum Phase {
     Persist,
     /// It is made durable.
     Commit,
-    /// The bus is told.
+    /// The bus is given it.
     Publish,
 }
 
@@ -86,7 +86,6 @@ pub struct Metrics {
     /// Requests of a commit.
     batch: Histogram,
     commits: Family<WentLabel, Counter>,
-    publishes: Family<WentLabel, Counter>,
     watch_lag: Durations,
     /// Events handed to watchers.
     pub events: Counter,
@@ -122,6 +121,60 @@ pub struct Now {
     pub reads: Gauge,
     /// Bytes of requests and answers held.
     pub in_flight_bytes: Gauge,
+    /// Connections to the store that are in use.
+    pub store_busy: Gauge,
+    /// Connections to the store that there may be.
+    pub store_max: Gauge,
+    /// What the bus counted itself.
+    pub bus: BusCounts,
+}
+
+/// What a bus counts itself; set, not added to.
+#[derive(Default)]
+pub struct BusCounts {
+    /// Commits that were sent.
+    pub published: Counter,
+    /// Of those, the ones that were too large.
+    pub fetches: Counter,
+    /// Commits that were not sent.
+    pub lost: Counter,
+    /// Messages of others that arrived.
+    pub received: Counter,
+    /// Messages that could not be read.
+    pub unreadable: Counter,
+    /// Gaps that subscribers were told of.
+    pub gaps: Counter,
+    /// Interruptions.
+    pub interruptions: Counter,
+}
+
+impl BusCounts {
+    fn register(&self, to: &mut Registry) {
+        for (name, meaning, counter) in [
+            ("bus_published", "Commits sent to the other coordinators", &self.published),
+            (
+                "bus_fetches",
+                "Commits of which only the place was sent, because they were too large",
+                &self.fetches,
+            ),
+            (
+                "bus_lost",
+                "Commits not sent because the bus was down or slow; watchers elsewhere wait for the poll",
+                &self.lost,
+            ),
+            ("bus_received", "Messages of other coordinators that arrived", &self.received),
+            ("bus_unreadable", "Messages that could not be read", &self.unreadable),
+            ("bus_gaps", "Times that a feed was told that the bus may have lost something", &self.gaps),
+            ("bus_interruptions", "Interruptions of the bus", &self.interruptions),
+        ] {
+            to.register(name, meaning, counter.clone());
+        }
+    }
+}
+
+/// Sets a count that somebody else keeps.
+pub fn set(counter: &Counter, to: u64) {
+    counter.inner().store(to, Ordering::Relaxed);
 }
 
 impl Default for Metrics {
@@ -143,7 +196,6 @@ impl Metrics {
             phases: Family::new_with_constructor(durations as fn() -> Durations),
             batch: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             commits: Family::default(),
-            publishes: Family::default(),
             watch_lag: durations(),
             events: Counter::default(),
             ring_misses: Counter::default(),
@@ -178,11 +230,6 @@ impl Metrics {
             "commits",
             "Batches given to the store, by whether it committed them",
             self.commits.clone(),
-        );
-        to.register(
-            "bus_publishes",
-            "Commits told to the bus, by whether it took them",
-            self.publishes.clone(),
         );
         to.register_with_unit(
             "watch_lag",
@@ -220,12 +267,6 @@ impl Metrics {
     pub fn commit(&self, requests: usize, went: Went) {
         self.batch.observe(requests as f64);
         self.commits.get_or_create(&WentLabel { outcome: went }).inc();
-    }
-
-    /// A commit was told to the bus, since then.
-    pub fn publish(&self, since: Instant, went: Went) {
-        self.phase(Phase::Publish, since.elapsed());
-        self.publishes.get_or_create(&WentLabel { outcome: went }).inc();
     }
 
     /// The heads were asked for.
@@ -269,12 +310,15 @@ impl Now {
             ("ring_events", "Events that rings hold", &self.ring_events),
             ("watch_streams", "Open streams of watchers", &self.streams),
             ("reads", "Reads that run or wait for the store", &self.reads),
+            ("store_connections_busy", "Connections to the store that are in use", &self.store_busy),
+            ("store_connections_max", "Connections to the store that there may be", &self.store_max),
         ];
         for (name, meaning, gauge) in now {
             to.register(name, meaning, gauge.clone());
         }
         let meaning = "Bytes of requests and answers that are held";
         to.register_with_unit("in_flight", meaning, Unit::Bytes, self.in_flight_bytes.clone());
+        self.bus.register(to);
     }
 }
 

@@ -40,6 +40,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store takes writes: commits, durably, something that belongs to no swarm.
     async fn ping_write(&self) -> Result<(), Error>;
 
+    /// How many connections it has at work.
+    fn pool(&self) -> Pool {
+        Pool::default()
+    }
+
     /// Creates a swarm with a fresh incarnation and nonce, at revision 0. [`Error::SwarmExists`] if there is one.
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error>;
 
@@ -118,6 +123,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Entries of a swarm that are due at swarm time (`clock` or the head's time, whichever is later), earliest first.
     async fn expired(&self, id: &SwarmId, clock: Timestamp, limit: usize) -> Result<Vec<EntryPath>, Error>;
+}
+
+/// The connections of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// In use.
+    pub busy: usize,
+    /// As many as there may be.
+    pub max: usize,
 }
 
 /// Requests that are committed together.

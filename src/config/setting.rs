@@ -10,6 +10,7 @@ use super::{
     Config,
     bus::Bus,
     error::{Error, Origin},
+    http::Http,
     lanes::Lanes,
     limits::Limits,
     log::Log,
@@ -66,6 +67,7 @@ pub(super) struct Setting {
 pub(super) fn catalog() -> Vec<SectionEntry> {
     vec![
         entry::<Server>(),
+        entry::<Http>(),
         entry::<Transport>(),
         entry::<Store>(),
         entry::<Bus>(),
@@ -222,6 +224,7 @@ mod tests {
     #[test]
     fn every_field_says_what_it_takes() {
         rows_match_fields::<Server>();
+        rows_match_fields::<Http>();
         rows_match_fields::<Transport>();
         rows_match_fields::<Store>();
         rows_match_fields::<Bus>();

@@ -27,7 +27,7 @@ use crate::{
         request::Request,
         swarm::{Incarnation, Mark, Nonce, Revision, SwarmId},
     },
-    metrics::{Phase, Went},
+    metrics::Phase,
     store::{self, Batch, CommitError},
 };
 
@@ -344,7 +344,7 @@ fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch: Vec<
     if let Some(commit) = &commit {
         let begun = std::time::Instant::now();
         shared.bus.publish(swarm, commit);
-        shared.metrics.publish(begun, Went::Ok);
+        shared.metrics.phase(Phase::Publish, begun.elapsed());
     }
 }
 

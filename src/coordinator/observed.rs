@@ -17,7 +17,7 @@ use crate::{
     },
     metrics::{Metrics, Phase, Went},
     store::{
-        At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Phases, Scan,
+        At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Phases, Pool, Scan,
         ScanPage, Store,
     },
 };
@@ -84,6 +84,10 @@ impl Store for Observed {
         drop(in_flight);
         self.trouble.probed(result.as_ref().err().map_or(Said::Good, Said::Bad));
         result
+    }
+
+    fn pool(&self) -> Pool {
+        self.inner.pool()
     }
 
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {

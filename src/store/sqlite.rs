@@ -48,7 +48,8 @@ use self::{
     writer::{Seat, Verdict, Writer},
 };
 use super::{
-    At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Scan, ScanPage, Store,
+    At, Batch, CommitError, Compaction, Entries, Error, LogCursor, Page, PageLimit, Pool, Scan, ScanPage,
+    Store,
 };
 use crate::domain::{
     apply::Applied,
@@ -165,6 +166,10 @@ impl Store for SqliteStore {
     async fn ping_write(&self) -> Result<(), Error> {
         self.identity.check()?;
         self.writer.write(|connection| commit::settle(connection).map(Verdict::Commit)).await
+    }
+
+    fn pool(&self) -> Pool {
+        self.readers.pool()
     }
 
     async fn create_swarm(&self, id: &SwarmId, retention: Retention) -> Result<Swarm, Error> {

@@ -35,7 +35,7 @@ const ARROWS: &[Row] = &[
 
     // The ways in.
     Row { module: "api",             may_use: Only(&["coordinator", "recall", "domain", "wire", "lifecycle", "metrics"]) },
-    Row { module: "http",            may_use: Only(&["coordinator", "recall", "domain"]) },
+    Row { module: "http",            may_use: Only(&["coordinator", "recall", "domain", "lifecycle"]) },
     Row { module: "mcp",             may_use: Only(&["coordinator", "recall", "domain"]) },
     Row { module: "cli",             may_use: Only(&["bench", "client", "domain", "wire"]) },
     Row { module: "bench",           may_use: Only(&["client", "wire"]) },

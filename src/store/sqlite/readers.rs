@@ -16,7 +16,7 @@ use super::{
     closed,
     connection::{reading, run},
 };
-use crate::store::Error;
+use crate::store::{Error, Pool};
 
 /// Reads run here, each on a thread that may wait for the disk.
 pub(super) struct Readers {
@@ -56,6 +56,12 @@ impl Readers {
             })
         });
         reading.await.map_err(|panicked| Error::Unavailable(Box::new(panicked)))?
+    }
+
+    /// How many are lent out.
+    pub fn pool(&self) -> Pool {
+        let max = self.max as usize;
+        Pool { busy: max.saturating_sub(self.permits.available_permits()), max }
     }
 
     /// Waits for the reads under way and closes all.
