@@ -1,6 +1,7 @@
 //! The composition root: the one place that knows every part, puts them together, and takes them apart again.
 
 pub mod doctor;
+mod store;
 
 use std::{
     net::SocketAddr,
@@ -12,12 +13,14 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use self::store::Opened;
 use crate::{
     api::{
         self, HealthBoard, WireEncoder,
         server::{Listener, Server, Transport},
     },
     bus::local::LocalBus,
+    cli::store::Report,
     config::{self, Config},
     coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
     domain::{
@@ -26,7 +29,7 @@ use crate::{
         time::{Clock, SystemClock},
     },
     lifecycle::{Lifecycle, Shutdown},
-    store::sqlite::{self, SqliteOptions, SqliteStore},
+    store::sqlite,
 };
 
 /// How long a background task waits for the store, and pauses after it failed.
@@ -34,7 +37,7 @@ const STORE_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::
 
 /// A coordinator with its sockets bound; it serves once it is run.
 pub struct App {
-    store: Arc<SqliteStore>,
+    store: Opened,
     coordinator: Coordinator,
     lifecycle: Lifecycle,
     listeners: Vec<Listener>,
@@ -52,14 +55,9 @@ impl App {
     /// When the store cannot be opened or a socket cannot be bound; the message says which, and the way out.
     pub async fn bind(config: &Config, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options = SqliteOptions {
-            read_connections: config.store.read_connections,
-            cache_bytes_max: config.store.cache_bytes_max,
-            ..SqliteOptions::new(&config.store.path, Arc::clone(&clock))
-        };
-        let store = Arc::new(SqliteStore::open(options).await?);
+        let store = Opened::open(&config.store, &clock).await?;
         let coordinator = Coordinator::start(
-            Arc::<SqliteStore>::clone(&store),
+            store.store(),
             Arc::new(LocalBus::default()),
             clock,
             Arc::new(WireEncoder),
@@ -101,6 +99,12 @@ impl App {
         self.unix_socket.as_deref()
     }
 
+    /// Where memory is kept, as people may read it.
+    #[must_use]
+    pub fn store_place(&self) -> String {
+        self.store.place().to_owned()
+    }
+
     /// Serves until the lifecycle's soft cancellation, then drains and closes the store.
     ///
     /// # Errors
@@ -126,7 +130,7 @@ impl App {
             // Another process may have taken its place; then it is not ours to remove, and gone already.
             let _ = std::fs::remove_file(path);
         }
-        self.store.close().await.context("the database was not closed cleanly; nothing is lost")
+        self.store.close().await
     }
 
     async fn bind_sockets(&mut self, server: &config::Server) -> anyhow::Result<()> {
@@ -243,6 +247,23 @@ fn limits(config: &config::Limits) -> Limits {
         page_size_max: config.page_size_max,
         page_bytes_max: config.page_bytes_max,
     }
+}
+
+/// Looks at the schema of the configured store, and changes nothing.
+///
+/// # Errors
+/// When it cannot be reached or read, or is newer than this program.
+pub async fn store_status(config: &config::Store) -> anyhow::Result<Report> {
+    store::status(config).await
+}
+
+/// Brings the schema of the configured store up to date, and says how it is then.
+///
+/// # Errors
+/// As [`store_status`], and when a step fails, or a coordinator has the SQLite file open.
+pub async fn store_migrate(config: &config::Store) -> anyhow::Result<Report> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    store::migrate(config, &clock).await
 }
 
 /// Copies the database of a coordinator, running or not, to a new file.

@@ -21,6 +21,9 @@ pub const COMMAND_LINE_VARIABLES: &[&str] =
 const TOOLS: &[&str] =
     &["SWARMEM_FUZZ_", "SWARMEM_SEEDED_BUG", "SWARMEM_SOAK_", "SWARMEM_TEST_", "SWARMEM_WRITE_DOCS"];
 
+/// What stands behind the name of a secret when its value is the path of a file.
+const FILE: &str = "_file";
+
 /// The values given so far. A later one replaces an earlier one.
 pub(super) struct Layers {
     catalog: Vec<SectionEntry>,
@@ -66,6 +69,12 @@ impl Layers {
                 continue;
             }
             let origin = Origin::Environment(variable.clone());
+            let base = variable.strip_suffix("_FILE");
+            let secret = self.settings().find(|s| s.is_secret() && Some(&*s.variable()) == base);
+            if let Some(name) = secret.map(|secret| format!("{}{FILE}", secret.name())) {
+                self.add(&name, |_| Value::String(text), &origin)?;
+                continue;
+            }
             let Some(setting) = self.settings().find(|setting| setting.variable() == variable) else {
                 let others = COMMAND_LINE_VARIABLES.iter().map(|&name| name.to_owned());
                 let nearest = nearest(&variable, self.settings().map(Setting::variable).chain(others));
@@ -104,18 +113,29 @@ impl Layers {
         value: impl FnOnce(&Setting) -> Value,
         origin: &Origin,
     ) -> Result<(), Error> {
-        let Some(setting) = self.settings().find(|s| is_name(name, s.section, s.key)) else {
+        let in_file = self.secret_in_file(name);
+        let named = in_file.or_else(|| self.settings().find(|s| is_name(name, s.section, s.key)));
+        let Some(setting) = named else {
             return Err(Error::Unknown {
                 name: name.to_owned(),
                 origin: origin.clone(),
                 nearest: self.nearest(name),
             });
         };
-        let value = value(setting);
+        let mut value = value(setting);
+        if in_file.is_some() {
+            value = Value::String(read_secret(name, &value, origin)?);
+        }
         setting.check(&value, || origin.clone())?;
         let place = (setting.section, setting.key);
         self.values.insert(place, (value, origin.clone()));
         Ok(())
+    }
+
+    /// The secret that a name with `_file` behind it means.
+    fn secret_in_file(&self, name: &str) -> Option<&Setting> {
+        let name = name.strip_suffix(FILE)?;
+        self.settings().find(|s| s.is_secret() && is_name(name, s.section, s.key))
     }
 
     fn settings(&self) -> impl Iterator<Item = &Setting> {
@@ -151,6 +171,18 @@ fn is_service_link(variable: &str) -> bool {
         || variable.contains("_SERVICE_PORT_")
         || variable.ends_with("_PORT")
         || variable.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
+/// The secret in the file that `path` names, without the end of the line.
+fn read_secret(name: &str, path: &Value, origin: &Origin) -> Result<String, Error> {
+    let Value::String(path) = path else {
+        return Err(Error::Invalid {
+            name: name.to_owned(),
+            value: path.to_string(),
+            origin: origin.clone(),
+            allowed: "the path of a file that holds the secret".to_owned(),
+        });
+    };
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn is_name(name: &str, section: &str, key: &str) -> bool {

@@ -30,6 +30,8 @@ pub(super) enum Allowed {
     OneOf(&'static [&'static str]),
     /// A text for which the function holds, said in words.
     Text(&'static str, fn(&str) -> bool),
+    /// As a text; the value is never shown, and may be given as the name of a file that holds it.
+    Secret(&'static str, fn(&str) -> bool),
 }
 
 /// A section: a struct whose fields are settings.
@@ -126,9 +128,14 @@ impl Setting {
         let parsed = match self.allowed {
             Allowed::Boolean => text.parse().ok().map(Value::Boolean),
             Allowed::Integer(..) => text.parse().ok().map(Value::Integer),
-            Allowed::OneOf(_) | Allowed::Text(..) => None,
+            Allowed::OneOf(_) | Allowed::Text(..) | Allowed::Secret(..) => None,
         };
         parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+    }
+
+    /// Whether its value is not to be seen.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.allowed, Allowed::Secret(..))
     }
 
     /// Refuses what the setting does not take.
@@ -138,7 +145,7 @@ impl Setting {
         }
         Err(Error::Invalid {
             name: self.name(),
-            value: value.to_string(),
+            value: if self.is_secret() { "(not shown)".to_owned() } else { value.to_string() },
             origin: origin(),
             allowed: self.allowed.to_string(),
         })
@@ -153,7 +160,7 @@ impl Allowed {
                 u64::try_from(*value).is_ok_and(|value| (min..=max).contains(&value))
             }
             (Self::OneOf(words), Value::String(value)) => words.contains(&value.as_str()),
-            (Self::Text(_, holds), Value::String(value)) => holds(value),
+            (Self::Text(_, holds) | Self::Secret(_, holds), Value::String(value)) => holds(value),
             _ => false,
         }
     }
@@ -168,7 +175,7 @@ impl fmt::Display for Allowed {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 write!(f, "{}", quoted.join(" or "))
             }
-            Self::Text(words, _) => write!(f, "{words}"),
+            Self::Text(words, _) | Self::Secret(words, _) => write!(f, "{words}"),
         }
     }
 }
