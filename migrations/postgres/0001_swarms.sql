@@ -218,6 +218,8 @@ BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
+    -- It ends at this call: a COMMIT that waits for a synchronous standby, and is cut short, has committed without it.
+    PERFORM set_config('statement_timeout', '0', true);
     INSERT INTO swarmem.log (swarm_id, life, nonce, revision, ordinal, change, cause, time_us, create_revision,
         create_time_us, version, expire_us, content_bytes, namespace, key, meta, content)
     SELECT for_swarm_id, for_life, head_nonce, v.* FROM unnest(log_revisions, log_ordinals, log_changes, log_causes,

@@ -171,6 +171,8 @@ fn is_service_link(variable: &str) -> bool {
         || variable.contains("_SERVICE_PORT_")
         || variable.ends_with("_PORT")
         || variable.split_once("_PORT_").is_some_and(|(_, rest)| is_port(rest))
+}
+
 /// The secret in the file that `path` names, without the end of the line.
 fn read_secret(name: &str, path: &Value, origin: &Origin) -> Result<String, Error> {
     let Value::String(path) = path else {

@@ -201,7 +201,7 @@ pub(super) async fn purge(
         }
     }
     while let Some(dead) = one(pool, &DEAD, &[], Failure::error).await?.first() {
-        left -= remains(pool, get(dead, "swarm_id")?, get(dead, "life")?, left).await?;
+        left -= remains(pool, get(dead, "swarm_id")?, get(dead, "life")?, left).await?.max(1);
         if left <= 0 {
             return Ok(true);
         }

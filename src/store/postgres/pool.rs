@@ -10,6 +10,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
+use tokio_postgres::error::SqlState;
 
 use super::{
     connect::{Connection, Target},
@@ -117,9 +118,9 @@ impl Lease {
         }
     }
 
-    /// Ends a call that failed.
+    /// Ends a call that failed. Where the server takes no writes any more, the next connection may lead to one that does.
     pub async fn give_up(self, failure: Failure) -> Failure {
-        if failure.aborted() {
+        if failure.aborted() && failure.code() != Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
             self.undo().await;
         }
         failure

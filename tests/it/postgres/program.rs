@@ -16,7 +16,7 @@ fn serve(database: &Database) -> Server {
     Server::start_to_be_killed(&[], &environment)
 }
 
-fn printed(output: &std::process::Output) -> String {
+pub fn printed(output: &std::process::Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let printed = String::from_utf8(output.stdout.clone()).unwrap();

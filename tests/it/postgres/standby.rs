@@ -2,12 +2,15 @@
 
 use std::{fs, path::Path};
 
-use swarmem::store::{At, Error, postgres::PostgresOptions};
+use swarmem::{
+    domain::swarm::Revision,
+    store::{Error, postgres::PostgresOptions},
+};
 use tempfile::TempDir;
 
-use super::harness;
+use super::{harness, program::printed, swarm};
 use crate::{
-    process::eventually,
+    process::{Server, eventually},
     servers::postgres::{self, USER, as_server_user, program, sql_at},
 };
 
@@ -62,50 +65,61 @@ impl Drop for Cluster {
     }
 }
 
+fn coordinator(of: &Cluster) -> Server {
+    Server::start_to_be_killed(&[], &[("SWARMEM_STORE_KIND", "postgres"), ("SWARMEM_STORE_URL", &of.url())])
+}
+
+/// Writes one entry, and returns the token of its revision.
+fn put(server: &Server, content: &str) -> String {
+    let written = server.run(&["put", "shared/x", content, "--key", "k", "--json"]);
+    let written: serde_json::Value = serde_json::from_str(&printed(&written)).unwrap();
+    format!("token:{}", written["token"].as_str().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_promoted_standby_that_lost_a_tail_has_another_nonce_at_its_revisions() {
+async fn who_saw_what_a_promoted_standby_lost_is_told() {
     let primary = Cluster::primary();
-    let h = harness(PostgresOptions::new(primary.url())).await;
-    let id = h.create("a").await;
-    h.put(&id, "shared/x", "k", "both have it").await;
+    let before = coordinator(&primary);
+    put(&before, "both have it");
     let standby = Cluster::standby_of(&primary);
-    let arrived = "SELECT count(*) FROM swarmem.log";
-    let second = h.put(&id, "shared/x", "k", "streamed").await;
-    eventually("the stream", async || (standby.sql(arrived) == "2").then_some(())).await;
+    let kept = put(&before, "streamed");
+    let log = "SELECT count(*) FROM swarmem.log";
+    eventually("the stream", async || (standby.sql(log) == "2").then_some(())).await;
     // While it takes no writes it can be opened and read, and says that it takes none.
     let read_only = harness(PostgresOptions::new(standby.url())).await;
-    assert_eq!(read_only.content(&id, "shared/x", "k").await.as_deref(), Some("streamed"));
+    assert_eq!(read_only.content(&swarm("default"), "shared/x", "k").await.as_deref(), Some("streamed"));
     let refused = read_only.store.ping_write().await;
     assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
-    drop(read_only);
 
-    standby.sql("SELECT pg_wal_replay_pause()");
-    eventually("the pause", async || {
-        (standby.sql("SELECT pg_get_wal_replay_pause_state()") == "paused").then_some(())
-    })
-    .await;
-    // The standby's receiver ends as well, so that it has nothing to replay when it is promoted.
+    // From here on the standby hears nothing of its primary.
     standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
     standby.sql("SELECT pg_reload_conf()");
     eventually("the receiver's end", async || {
         (standby.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0").then_some(())
     })
     .await;
-    let lost = h.put(&id, "shared/x", "k", "acknowledged, and lost").await;
-    let incarnation = h.head(&id).await.incarnation;
+    let lost = put(&before, "acknowledged, and lost");
+    drop(before);
     primary.kill();
-    standby.sql("SELECT pg_wal_replay_resume()");
     standby.sql("SELECT pg_promote()");
 
-    let after = harness(PostgresOptions::new(standby.url())).await;
-    let head = after.head(&id).await;
-    assert_eq!((head.mark, head.incarnation), (second, incarnation));
-    assert!(matches!(after.store.mark_at(&id, lost.revision).await, Err(Error::Future { .. })));
-    let other = after.put(&id, "shared/x", "k", "another history").await;
-    assert_eq!(other.revision, lost.revision);
-    let (_, mark) = after.store.mark_at(&id, lost.revision).await.unwrap();
-    assert_eq!(mark, other);
-    assert_ne!(mark.nonce, lost.nonce, "a token of the lost revision does not fit");
-    assert!(after.get_at(&id, "shared/x", "k", At::Revision(second.revision)).await.unwrap().is_some());
-    after.check_invariants().await;
+    let after = coordinator(&standby);
+    let watch = |from: &str| {
+        let output =
+            after.run(&["watch", "shared", "--from", from, "--count", "1", "--no-reconnect", "--json"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    for other in ["another history", "that goes on"] {
+        // At first a revision that does not exist, then one that is another.
+        let (_, said) = watch(&lost);
+        assert!(said.contains("--snapshot"), "INCARNATION_CHANGED: {said}");
+        put(&after, other);
+    }
+    let (events, said) = watch(&kept);
+    assert!(events.contains("another history"), "{events} {said}");
+    // Connections that the standby refused a write on are not kept: the next one writes.
+    let id = swarm("default");
+    assert_eq!(read_only.put(&id, "shared/x", "k", "by the first").await.revision, Revision(5));
+    read_only.check_invariants().await;
 }
