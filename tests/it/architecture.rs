@@ -81,7 +81,11 @@ const CONFINED: &[Confined] = &[
         to: &["api", "client", "wire", "store::codec"],
         why: "the protocol is translated at the edge, so that the inside can be read and tested without it",
     },
-    Confined { paths: &["rusqlite"], to: &["store::sqlite"], why: "a database is known to its backend alone" },
+    Confined {
+        paths: &["rusqlite"],
+        to: &["store::sqlite"],
+        why: "a database is known to its backend alone",
+    },
     Confined {
         paths: &["tokio_postgres", "tokio_rustls"],
         to: &["store::postgres"],
@@ -276,7 +280,11 @@ fn the_check_finds_every_way_to_break_a_rule() {
         ("store/sqlite.rs", "use tonic_types::ErrorDetails;", "confined to api"),
         ("coordinator.rs", "extern crate rusqlite;", "confined to store::sqlite"),
         ("store.rs", "fn f() { rusqlite::params![]; }", "confined to store::sqlite"),
-        ("store/memory.rs", "fn f() { tokio::select! { _ = tokio_postgres::connect(u) => {} } }", "confined to store"),
+        (
+            "store/memory.rs",
+            "fn f() { tokio::select! { _ = tokio_postgres::connect(u) => {} } }",
+            "confined to store",
+        ),
         ("store/sqlite.rs", "use tokio_postgres::Client;", "confined to store::postgres"),
         ("bus/local.rs", "use redis::Client;", "confined to store::redis"),
         ("coordinator.rs", "use std::time::{Duration, SystemTime};", "confined to domain::time"),

@@ -21,7 +21,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::{conformance::Harness, process::eventually, servers::postgres::Database};
 
 /// How long calls may take where a test waits until that is over.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// A harness on a store that takes the time from the database.
 async fn harness(options: PostgresOptions) -> Harness {

@@ -1,6 +1,6 @@
 //! What can go wrong between us and the database, and what it means to a caller. Knows no statement.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tokio_postgres::error::{Severity, SqlState};
 
@@ -8,7 +8,7 @@ use crate::store::{Cause, Error};
 
 /// Why there is no answer, or a bad one. Its text names codes and messages of the server; details, which may hold
 /// what is stored, are left out.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub(super) enum Failure {
     /// The time of the call was over.
     #[error("no answer within {0:?}")]
@@ -22,6 +22,13 @@ pub(super) enum Failure {
     /// The server said so, or the connection to it failed.
     #[error("{}", told(.0))]
     Database(tokio_postgres::Error),
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the driver's: that shows the server's details.
+        write!(f, "Failure({self})")
+    }
 }
 
 impl From<tokio_postgres::Error> for Failure {

@@ -24,7 +24,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 /// All coordinators that migrate one database take this lock ("swarmem" as a number).
-const LOCK: i64 = 0x7377_6172_6d65_6d;
+const LOCK: i64 = 0x0073_7761_726d_656d;
 
 /// What is known of a database's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]

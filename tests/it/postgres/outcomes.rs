@@ -125,6 +125,25 @@ async fn a_commit_that_the_server_refuses_leaves_nothing_and_says_why() {
     h.check_invariants().await;
 }
 
+/// The server names the key of a row that cannot be inserted; neither logs nor errors do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_does_not_show_in_errors() {
+    let database = Database::new();
+    let h = harness(PostgresOptions::new(database.url())).await;
+    let id = h.create("a").await;
+    database.sql(
+        "CREATE FUNCTION swarmem.twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO swarmem.log SELECT NEW.*; RETURN NEW; END $$; \
+         CREATE TRIGGER twice AFTER INSERT ON swarmem.log FOR EACH ROW WHEN (pg_trigger_depth() = 0) \
+         EXECUTE FUNCTION swarmem.twice(); \
+         CREATE UNIQUE INDEX twice ON swarmem.log (swarm_id, namespace)",
+    );
+    let failed = h.try_commit(&id, [put("shared/private-matter", "k", "v")]).await;
+    let Err(CommitError::Failed(Error::Unavailable(cause))) = failed else { panic!("{failed:?}") };
+    assert!(cause.to_string().contains("23505"), "{cause}");
+    assert!(!format!("{cause} {cause:?}").contains("private"), "{cause:?}");
+}
+
 /// A head that is not where the lock found it must not be moved; nothing but a defect leads there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_moved_under_its_lock_stops_the_commit() {

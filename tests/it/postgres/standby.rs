@@ -34,7 +34,18 @@ impl Cluster {
         postgres::make_folder(folder.path());
         let mut copy = as_server_user(&program("pg_basebackup"));
         copy.arg("-D").arg(folder.path().join("data")).arg("-h").arg(primary.folder.path());
-        copy.args(["-p", &primary.port.to_string(), "-U", USER, "-R", "-X", "stream", "-c", "fast"]);
+        copy.args([
+            "-p",
+            &primary.port.to_string(),
+            "-U",
+            USER,
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]);
         let copied = copy.output().unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);

@@ -91,7 +91,11 @@ async fn carry(
                         struck.send_replace(true);
                         return;
                     }
-                    Some(Loss::Silence) => drop(struck.send_replace(true)),
+                    // Not even the end of one side is told to the other.
+                    Some(Loss::Silence) => {
+                        struck.send_replace(true);
+                        std::future::pending::<()>().await;
+                    }
                 }
             }
             read = far_read.read(&mut answer) => {
@@ -99,11 +103,10 @@ async fn carry(
                 match lost {
                     None => near_write.write_all(&answer[..read.unwrap()]).await.unwrap(),
                     // The server has done it and said so.
-                    Some(Loss::Answer) => {
+                    Some(_) => {
                         struck.send_replace(true);
                         return;
                     }
-                    Some(_) => {}
                 }
             }
         }

@@ -174,7 +174,7 @@ pub fn start(folder: &Path, settings: &[&str]) -> u16 {
     File::create(&secret).unwrap().write_all(PASSWORD.as_bytes()).unwrap();
     let mut initdb = as_server_user(&program("initdb"));
     initdb.arg("-D").arg(&data).arg("--pwfile").arg(&secret).args(["-U", USER, "-E", "UTF8", "--no-locale"]);
-    initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions"]);
+    initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions", "--no-sync"]);
     text_of(initdb.output().unwrap(), "initdb");
     run(folder, settings)
 }
