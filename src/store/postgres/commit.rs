@@ -79,7 +79,10 @@ pub(super) async fn commit(
         lease.undo().await;
         return Ok(applied);
     }
-    let persisted = lease.deadline().bound(persist::persist(lease.connection(), id, life, &applied)).await;
+    let persisted = lease
+        .deadline()
+        .bound(persist::persist(lease.connection(), id, life, &applied, &batch.progress))
+        .await;
     match lease.finish(persisted).await {
         Ok(()) => Ok(applied),
         // The COMMIT behind it was a ROLLBACK.

@@ -15,7 +15,7 @@ use crate::{
         swarm::SwarmId,
         time::Timestamp,
     },
-    store::codec,
+    store::{Progress, codec},
 };
 
 /// A function, so that what must not be committed is raised inside it: the COMMIT is under way behind it already.
@@ -73,6 +73,7 @@ pub(super) async fn persist(
     id: &SwarmId,
     life: i64,
     applied: &Applied,
+    progress: &Progress,
 ) -> Result<(), tokio_postgres::Error> {
     let Some(commit) = &applied.commit else { return connection.commit().await };
     let head = &applied.head;
@@ -92,7 +93,12 @@ pub(super) async fn persist(
     values.extend(old.values());
     values.extend(new.values());
     let ready = connection.ready(&PERSIST).await?;
-    let (persisted, ended) = join(connection.query(&ready, &values), connection.commit()).await;
+    let written = async {
+        let answer = connection.query(&ready, &values).await;
+        progress.persisted();
+        answer
+    };
+    let (persisted, ended) = join(written, connection.commit()).await;
     persisted?;
     ended
 }

@@ -25,7 +25,7 @@ use crate::{
 async fn commit(h: &Harness, content: &str) -> (Nonce, Result<Revision, CommitError>) {
     let request = once("ann", content, 1, vec![op::put("shared/x", "k", content)]);
     let nonce = Nonce(Uuid::new_v4().into_bytes());
-    let batch = Batch { requests: vec![Arc::new(request)], nonce, limits: h.limits };
+    let batch = Batch::new(vec![Arc::new(request)], nonce, h.limits);
     let done = h.store.commit(&swarm("a"), &batch).await;
     (nonce, done.map(|applied| applied.head.mark.revision))
 }
