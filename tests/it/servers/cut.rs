@@ -20,10 +20,13 @@ pub enum Loss {
     Silence,
 }
 
+/// The word it waits for, and what happens then.
+type Armed = Arc<Mutex<Option<(&'static [u8], Loss)>>>;
+
 /// A proxy on a port of its own, until it is dropped.
 pub struct CutProxy {
     pub port: u16,
-    armed: Arc<Mutex<Option<(&'static [u8], Loss)>>>,
+    armed: Armed,
     struck: watch::Sender<bool>,
     accepting: AbortHandle,
 }
@@ -32,7 +35,7 @@ impl CutProxy {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap().port();
-        let armed = Arc::<Mutex<Option<(&'static [u8], Loss)>>>::default();
+        let armed = Armed::default();
         let struck = watch::Sender::new(false);
         let accepting = tokio::spawn(accept(listener, port, Arc::clone(&armed), struck.clone()));
         Self { port: own, armed, struck, accepting: accepting.abort_handle() }
@@ -56,24 +59,14 @@ impl Drop for CutProxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    port: u16,
-    armed: Arc<Mutex<Option<(&'static [u8], Loss)>>>,
-    struck: watch::Sender<bool>,
-) {
+async fn accept(listener: TcpListener, port: u16, armed: Armed, struck: watch::Sender<bool>) {
     while let Ok((near, _)) = listener.accept().await {
         let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         tokio::spawn(carry(near, far, Arc::clone(&armed), struck.clone()));
     }
 }
 
-async fn carry(
-    near: TcpStream,
-    far: TcpStream,
-    armed: Arc<Mutex<Option<(&'static [u8], Loss)>>>,
-    struck: watch::Sender<bool>,
-) {
+async fn carry(near: TcpStream, far: TcpStream, armed: Armed, struck: watch::Sender<bool>) {
     let (mut near_read, mut near_write) = near.into_split();
     let (mut far_read, mut far_write) = far.into_split();
     let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);

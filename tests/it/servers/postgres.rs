@@ -234,9 +234,11 @@ fn certificates(folder: &Path) {
 }
 
 fn guard(folder: &Path) {
+    // In a session of its own, and not waited for: it outlives this process.
     let mut guard = Command::new("setsid");
-    guard.args(["sh", "-c", GUARD, "guard"]).arg(folder).current_dir("/");
-    guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    guard.args(["--fork", "sh", "-c", GUARD, "guard"]).arg(folder).current_dir("/");
+    guard.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(guard.status().unwrap().success());
 }
 
 /// A program of the newest PostgreSQL that is installed, or of the folder that POSTGRES_BIN names.
