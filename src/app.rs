@@ -2,6 +2,7 @@
 
 mod bus;
 pub mod doctor;
+mod store;
 
 use std::{
     net::SocketAddr,
@@ -13,12 +14,14 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use self::store::Opened;
 use crate::{
     api::{
         self, HealthBoard, WireEncoder,
         server::{Listener, Server, Transport},
     },
     bus::Bus,
+    cli::store::Report,
     config::{self, Config},
     coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
     domain::{
@@ -26,8 +29,9 @@ use crate::{
         swarm::{Retention, SwarmId},
         time::{Clock, SystemClock},
     },
+    http,
     lifecycle::{Lifecycle, Shutdown},
-    store::sqlite::{self, SqliteOptions, SqliteStore},
+    store::sqlite,
 };
 
 /// How long a background task waits for the store, and pauses after it failed.
@@ -35,11 +39,12 @@ const STORE_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::
 
 /// A coordinator with its sockets bound; it serves once it is run.
 pub struct App {
-    store: Arc<SqliteStore>,
+    store: Opened,
     bus: Arc<dyn Bus>,
     coordinator: Coordinator,
     lifecycle: Lifecycle,
     listeners: Vec<Listener>,
+    http: Option<http::Listener>,
     address: Option<SocketAddr>,
     unix_socket: Option<PathBuf>,
     write_stream: api::WriteStreamLimits,
@@ -54,15 +59,10 @@ impl App {
     /// When the store cannot be opened or a socket cannot be bound; the message says which, and the way out.
     pub async fn bind(config: &Config, lifecycle: Lifecycle) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let options = SqliteOptions {
-            read_connections: config.store.read_connections,
-            cache_bytes_max: config.store.cache_bytes_max,
-            ..SqliteOptions::new(&config.store.path, Arc::clone(&clock))
-        };
-        let store = Arc::new(SqliteStore::open(options).await?);
-        let bus = bus::open(&config.bus, store.as_ref()).await?;
+        let store = Opened::open(&config.store, &clock).await?;
+        let bus = bus::open(&config.bus, store.store().as_ref()).await?;
         let coordinator = Coordinator::start(
-            Arc::<SqliteStore>::clone(&store),
+            store.store(),
             Arc::clone(&bus),
             clock,
             Arc::new(WireEncoder),
@@ -80,6 +80,7 @@ impl App {
             coordinator,
             lifecycle,
             listeners: Vec::new(),
+            http: None,
             address: None,
             unix_socket: None,
             write_stream: api::WriteStreamLimits {
@@ -90,6 +91,7 @@ impl App {
             drain_timeout: Duration::from_millis(config.server.drain_timeout_ms),
         };
         app.bind_sockets(&config.server).await?;
+        app.bind_http(&config.http).await?;
         Ok(app)
     }
 
@@ -99,10 +101,22 @@ impl App {
         self.address
     }
 
+    /// The address of figures and probes, with the port that was really taken.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref()?.address().ok()
+    }
+
     /// The unix socket clients connect to.
     #[must_use]
     pub fn unix_socket(&self) -> Option<&Path> {
         self.unix_socket.as_deref()
+    }
+
+    /// Where memory is kept, as people may read it.
+    #[must_use]
+    pub fn store_place(&self) -> String {
+        self.store.place().to_owned()
     }
 
     /// Serves until the lifecycle's soft cancellation, then drains and closes the store.
@@ -117,6 +131,11 @@ impl App {
         let routes = api::routes(&self.coordinator, health.clone(), timeout, self.write_stream);
         let in_flight = self.coordinator.in_flight().clone();
         let server = Server::new(routes, self.transport, in_flight, self.lifecycle.clone());
+        if let Some(listener) = self.http {
+            let (coordinator, board) = (self.coordinator.clone(), health.clone());
+            let ready: http::Readiness = Arc::new(move || board.serves_memory());
+            self.lifecycle.spawn("http", listener.serve(coordinator, ready, self.lifecycle.clone()));
+        }
         self.lifecycle.spawn("health", health.keep(self.coordinator.clone(), self.lifecycle.clone()));
         for listener in self.listeners {
             self.lifecycle.spawn("listener", server.clone().serve(listener));
@@ -131,7 +150,19 @@ impl App {
             // Another process may have taken its place; then it is not ours to remove, and gone already.
             let _ = std::fs::remove_file(path);
         }
-        self.store.close().await.context("the database was not closed cleanly; nothing is lost")
+        self.store.close().await
+    }
+
+    async fn bind_http(&mut self, http: &config::Http) -> anyhow::Result<()> {
+        let Some(address) = http.listen else { return Ok(()) };
+        let listener = http::Listener::bind(address).await.map_err(|error| {
+            anyhow!(
+                "could not listen on {address} ({error}) for figures and probes; choose another address with \
+                 --http-listen, or none with --http-listen ''"
+            )
+        })?;
+        self.http = Some(listener);
+        Ok(())
     }
 
     async fn bind_sockets(&mut self, server: &config::Server) -> anyhow::Result<()> {
@@ -250,6 +281,23 @@ fn limits(config: &config::Limits) -> Limits {
         page_size_max: config.page_size_max,
         page_bytes_max: config.page_bytes_max,
     }
+}
+
+/// Looks at the schema of the configured store, and changes nothing.
+///
+/// # Errors
+/// When it cannot be reached or read, or is newer than this program.
+pub async fn store_status(config: &config::Store) -> anyhow::Result<Report> {
+    store::status(config).await
+}
+
+/// Brings the schema of the configured store up to date, and says how it is then.
+///
+/// # Errors
+/// As [`store_status`], and when a step fails, or a coordinator has the SQLite file open.
+pub async fn store_migrate(config: &config::Store) -> anyhow::Result<Report> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    store::migrate(config, &clock).await
 }
 
 /// Copies the database of a coordinator, running or not, to a new file.

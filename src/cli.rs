@@ -11,6 +11,7 @@ mod filter;
 mod output;
 mod read;
 mod serve;
+pub mod store;
 mod swarm;
 mod value;
 mod view;
@@ -32,6 +33,7 @@ pub use self::{
     output::Format,
     read::{GetArgs, HistoryArgs, ListArgs, NamespacesArgs},
     serve::{BackupArgs, ConfigCommand, RestoreArgs, ServeArgs},
+    store::{StoreArgs, StoreCommand},
     swarm::SwarmCommand,
     value::{Condition, Position, Setting},
     view::date,
@@ -144,6 +146,9 @@ pub enum Command {
     Backup(BackupArgs),
     /// Put a backup in the place of a SQLite database
     Restore(RestoreArgs),
+    /// Look at the store itself, or bring its schema up to date
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -208,6 +213,7 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         | Command::Demo(_)
         | Command::Backup(_)
         | Command::Restore(_)
+        | Command::Store(_)
         | Command::Config(_)
         | Command::Doctor(_)
         | Command::Completions(_) => Err(Error::Failed("this command needs more than a client".to_owned())),

@@ -36,7 +36,7 @@ pub use self::{
     retention::Retention,
     secret::Secret,
     server::Server,
-    store::Store,
+    store::{Pooler, Store, StoreKind, StoreTls},
     transport::Transport,
     watch::Watch,
 };
@@ -107,6 +107,7 @@ impl Config {
             setting.check(&values[setting.section][setting.key], || origin(&setting.name()))?;
         }
         self.server.check(origin)?;
+        self.store.check(origin)?;
         self.bus.check(origin)?;
         self.transport.check(&self.limits, origin)?;
         self.lanes.check(&self.limits, origin)
@@ -131,6 +132,47 @@ mod tests {
         fs::write(&path, file).unwrap();
         Config::load(Some(&path), pairs(env).into_iter(), &pairs(overrides))
             .map_err(|error| error.to_string().replace(path.to_str().unwrap(), "FILE"))
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_and_is_never_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("url");
+        fs::write(&file, "postgres://me:correct-horse@host/db\n").unwrap();
+        let path = file.to_str().unwrap();
+        let kind = ("store.kind", "postgres");
+        for config in [
+            load(&format!("[store]\nurl_file = \"{path}\""), &[], &[kind]),
+            load("", &[("SWARMEM_STORE_URL_FILE", path)], &[kind]),
+            load("", &[], &[("store.url_file", path), kind]),
+        ] {
+            let config = config.unwrap();
+            assert_eq!(config.store.url.expose(), "postgres://me:correct-horse@host/db");
+            assert!(!format!("{config:?}").contains("correct-horse"), "{config:?}");
+        }
+        fs::write(&file, "mysql://me:correct-horse@host/db").unwrap();
+        for refused in [
+            load("", &[("SWARMEM_STORE_URL_FILE", path)], &[kind]),
+            load("", &[("SWARMEM_STORE_URL", "mysql://me:correct-horse@host/db")], &[kind]),
+            load("[store]\nurl = \"postgres://me:correct-horse@host/db\"", &[], &[]),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(refused.contains("store.url") && !refused.contains("correct-horse"), "{refused}");
+        }
+        let missing = load("[store]\nurl_file = \"/nowhere/at/all\"", &[], &[kind]).unwrap_err();
+        assert!(missing.contains("/nowhere/at/all"), "{missing}");
+        let number = load("[store]\nurl_file = 3", &[], &[kind]).unwrap_err();
+        assert!(number.contains("store.url_file = 3") && number.contains("the path of a file"), "{number}");
+    }
+
+    #[test]
+    fn a_store_that_is_half_said_is_refused() {
+        let refused = load("", &[], &[("store.kind", "postgres")]).unwrap_err();
+        assert!(refused.contains("set store.url"), "{refused}");
+        let tls =
+            [("store.kind", "postgres"), ("store.url", "postgres://host/db"), ("store.tls", "verify-full")];
+        let refused = load("", &[], &tls).unwrap_err();
+        assert!(refused.contains("set store.tls_ca_file"), "{refused}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use swarmem::{
     app::{self, App},
     cli::{
         self, BackupArgs, Cli, Command, ConfigCommand, DemoArgs, DoctorArgs, Format, RestoreArgs, ServeArgs,
+        StoreCommand,
     },
     config::{self, Config},
     lifecycle::Lifecycle,
@@ -39,6 +40,7 @@ async fn run(cli: Cli) -> u8 {
         Command::Demo(args) => return demo(&args, format).await.unwrap_or_else(|error| fail(&error, format)),
         Command::Backup(args) => backup(&args).await,
         Command::Restore(args) => restore(&args).await,
+        Command::Store(command) => store(&command, format).await,
         Command::Doctor(args) => return doctor(&args, format).await,
         Command::Completions(args) => {
             String::from_utf8(cli::completions(&args)).context("a script").and_then(|script| say(&script))
@@ -70,22 +72,24 @@ async fn serve(args: &ServeArgs, format: Format) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::new();
     lifecycle.on_signals().context("could not listen for signals")?;
     let app = App::bind(&config, lifecycle).await?;
-    say(&greeting(&app, &config, format))?;
+    say(&greeting(&app, format))?;
     app.run().await
 }
 
 /// One line on standard output once clients can connect, for people or for programs that started us.
-fn greeting(app: &App, config: &Config, format: Format) -> String {
+fn greeting(app: &App, format: Format) -> String {
     let address = app.address().map(|a| a.to_string());
     let unix = app.unix_socket().map(|p| p.display().to_string());
-    let store = config.store.path.display().to_string();
+    let http = app.http_address().map(|a| a.to_string());
+    let store = app.store_place();
     match format {
         Format::Json => {
-            format!("{}\n", serde_json::json!({"address": address, "unix_socket": unix, "store": store}))
+            format!("{}\n", serde_json::json!({"address": address, "unix_socket": unix, "http": http, "store": store}))
         }
         Format::Human => {
             let places: Vec<_> = address.into_iter().chain(unix.map(|path| format!("unix:{path}"))).collect();
-            format!("swarmem serves gRPC on {}, data in {store}\n", places.join(" and "))
+            let http = http.map(|address| format!(", figures on http://{address}")).unwrap_or_default();
+            format!("swarmem serves gRPC on {}{http}, data in {store}\n", places.join(" and "))
         }
     }
 }
@@ -96,6 +100,7 @@ async fn demo(args: &DemoArgs, format: Format) -> anyhow::Result<u8> {
     let mut config = Config::default();
     config.store.path = place.directory.join("swarmem.db");
     config.server.listen = Some(([127, 0, 0, 1], 0).into());
+    config.http.listen = None;
     config.server.default_swarm = None;
     let lifecycle = Lifecycle::new();
     lifecycle.on_signals().context("could not listen for signals")?;
@@ -151,10 +156,28 @@ async fn doctor(args: &DoctorArgs, format: Format) -> u8 {
     cli::doctor::tell(&findings, format).unwrap_or_else(|error| cli::print_error(&error, format))
 }
 
+async fn store(command: &StoreCommand, format: Format) -> anyhow::Result<()> {
+    let (StoreCommand::Status(args) | StoreCommand::Migrate(args)) = command;
+    let config = Config::load(args.config.as_deref(), environment(), &args.overrides())?;
+    let report = match command {
+        StoreCommand::Status(_) => app::store_status(&config.store).await?,
+        StoreCommand::Migrate(_) => app::store_migrate(&config.store).await?,
+    };
+    say(&report.told(format))
+}
+
 async fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     let source = match &args.store {
         Some(path) => path.clone(),
-        None => Config::load(args.config.as_deref(), environment(), &[])?.store.path,
+        None => {
+            let store = Config::load(args.config.as_deref(), environment(), &[])?.store;
+            if store.kind == config::StoreKind::Postgres {
+                anyhow::bail!(
+                    "store.kind is \"postgres\"; back it up with PostgreSQL's own means, such as pg_basebackup"
+                );
+            }
+            store.path
+        }
     };
     app::backup(&source, &args.file).await?;
     say(&format!("copied {} to {}\n", source.display(), args.file.display()))

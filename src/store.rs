@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod memory;
+pub mod postgres;
 mod progress;
 pub mod sqlite;
 

@@ -70,6 +70,12 @@ impl HealthBoard {
         })
     }
 
+    /// Whether reads and writes are served.
+    #[must_use]
+    pub fn serves_memory(&self) -> bool {
+        self.0.borrow().serving.get(NEED_THE_STORE[0]).is_some_and(|serving| *serving)
+    }
+
     /// Asks the store, so that whoever asks from now on is told the truth. Says how it went if that is news.
     pub async fn probe(&self, coordinator: &Coordinator) -> Option<StoreServes> {
         let failing_since = coordinator.failing_since().await;

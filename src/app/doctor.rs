@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    cli::{self, doctor::Finding},
-    config::{self, Config},
+    cli::{self, Format, doctor::Finding},
+    config::{self, Config, StoreKind},
     domain::time::{Clock as _, SystemClock, Timestamp},
     store::sqlite::{self, Holder, Inspection, OpenError},
 };
@@ -40,22 +40,42 @@ pub async fn examine(config: Result<Config, config::Error>, deep: bool) -> Vec<F
     // What is looked at is a coordinator that runs, and not what another one would find.
     let is_served = [&listen, &socket].into_iter().flatten().any(|place| place.is_served);
     findings.extend([listen, socket].into_iter().flatten().map(|place| place.finding));
-    findings.extend(disk::check(path));
-    let inspection = sqlite::inspect(path, deep).await;
-    findings.extend(match (holders::of_removed(path), &server) {
-        (Some(holder), _) => vec![removed(path, &holder)],
-        (None, Some(server)) if matches!(inspection, Err(OpenError::Missing { .. })) => {
-            vec![removed(path, server)]
-        }
-        (None, Some(server)) if !is_served => vec![in_use(path, server)],
-        (None, _) => database(path, &inspection, server.as_ref(), deep),
-    });
-    findings.push(clock(SystemClock.now(), inspection.ok().and_then(|seen| seen.newest)));
+    if config.store.kind == StoreKind::Postgres {
+        findings.push(postgres(&config.store).await);
+        findings.push(clock(SystemClock.now(), None));
+    } else {
+        findings.extend(sqlite_file(path, server.as_ref(), is_served, deep).await);
+    }
     findings.push(open_files(
         &std::fs::read_to_string("/proc/self/limits").unwrap_or_default(),
         config.transport.connections_max,
     ));
     findings
+}
+
+/// The disk, the file, and the clock beside what was written last.
+async fn sqlite_file(path: &Path, server: Option<&Holder>, is_served: bool, deep: bool) -> Vec<Finding> {
+    let mut findings = disk::check(path);
+    let inspection = sqlite::inspect(path, deep).await;
+    findings.extend(match (holders::of_removed(path), server) {
+        (Some(holder), _) => vec![removed(path, &holder)],
+        (None, Some(server)) if matches!(inspection, Err(OpenError::Missing { .. })) => {
+            vec![removed(path, server)]
+        }
+        (None, Some(server)) if !is_served => vec![in_use(path, server)],
+        (None, _) => database(path, &inspection, server, deep),
+    });
+    findings.push(clock(SystemClock.now(), inspection.ok().and_then(|seen| seen.newest)));
+    findings
+}
+
+/// The server, and its schema.
+async fn postgres(config: &config::Store) -> Finding {
+    const CHECK: &str = "database";
+    match super::store::status(config).await {
+        Ok(report) => Finding::ok(CHECK, report.told(Format::Human).trim_end().to_owned()),
+        Err(error) => Finding::failure(CHECK, error.to_string(), "`swarmem store status` asks again"),
+    }
 }
 
 /// The path with something behind it.

@@ -117,7 +117,8 @@ fn spawn(program: &OsStr, place: &Place, settings: &[(&str, &str)]) -> io::Resul
             command.env_remove(name);
         }
     }
-    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--set", "log.level=error"]);
+    command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--http-listen", ""]);
+    command.args(["--set", "log.level=error"]);
     for (name, value) in settings {
         command.arg("--set").arg(format!("{name}={value}"));
     }

@@ -15,6 +15,9 @@ pub struct ServeArgs {
     /// Where to listen for gRPC: an IP address or localhost, and a port
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Where to serve figures and probes over HTTP; empty: nowhere
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_listen: Option<String>,
     /// The SQLite database file; made when it does not exist
     #[arg(long, value_name = "PATH")]
     pub store: Option<String>,
@@ -36,6 +39,7 @@ impl ServeArgs {
         let set = self.settings.iter().map(|Setting { name, value }| (name.clone(), value.clone()));
         let named = [
             ("server.listen", self.listen.clone()),
+            ("http.listen", self.http_listen.clone()),
             ("store.path", self.store.clone()),
             ("server.unix_socket", self.unix_socket.clone()),
             ("server.insecure", self.insecure.then(|| "true".to_owned())),

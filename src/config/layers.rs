@@ -70,7 +70,7 @@ impl Layers {
             }
             let origin = Origin::Environment(variable.clone());
             let base = variable.strip_suffix("_FILE");
-            let secret = self.settings().find(|s| s.is_secret() && Some(s.variable().as_str()) == base);
+            let secret = self.settings().find(|s| s.is_secret() && Some(&*s.variable()) == base);
             if let Some(name) = secret.map(|secret| format!("{}{FILE}", secret.name())) {
                 self.add(&name, |_| Value::String(text), &origin)?;
                 continue;

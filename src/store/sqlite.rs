@@ -60,6 +60,12 @@ use crate::domain::{
     time::{Clock, Timestamp},
 };
 
+/// The newest version of the schema that this program knows.
+#[must_use]
+pub fn known_version() -> i64 {
+    schema::KNOWN
+}
+
 /// How a database is opened.
 #[derive(Clone)]
 pub struct SqliteOptions {

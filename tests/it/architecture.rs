@@ -88,7 +88,11 @@ const CONFINED: &[Confined] = &[
         to: &["store::sqlite"],
         why: "a database is known to its backend alone",
     },
-    Confined { paths: &["sqlx*"], to: &["store::postgres"], why: "a database is known to its backend alone" },
+    Confined {
+        paths: &["tokio_postgres", "tokio_rustls"],
+        to: &["store::postgres"],
+        why: "a database is known to its backend alone",
+    },
     Confined {
         paths: &["prometheus_client"],
         to: &["metrics"],
@@ -280,8 +284,13 @@ fn the_check_finds_every_way_to_break_a_rule() {
         ("domain.rs", "use prost_types::Timestamp;", "confined to api"),
         ("store/sqlite.rs", "use tonic_types::ErrorDetails;", "confined to api"),
         ("coordinator.rs", "extern crate rusqlite;", "confined to store::sqlite"),
-        ("store.rs", "fn f() { sqlx::query!(\"SELECT 1\"); }", "confined to store::postgres"),
-        ("store/memory.rs", "fn f() { tokio::select! { _ = sqlx::query(\"\") => {} } }", "confined to store"),
+        ("store.rs", "fn f() { rusqlite::params![]; }", "confined to store::sqlite"),
+        (
+            "store/memory.rs",
+            "fn f() { tokio::select! { _ = tokio_postgres::connect(u) => {} } }",
+            "confined to store",
+        ),
+        ("store/sqlite.rs", "use tokio_postgres::Client;", "confined to store::postgres"),
         ("bus/local.rs", "use redis::Client;", "confined to store::redis"),
         ("coordinator.rs", "use std::time::{Duration, SystemTime};", "confined to domain::time"),
         ("domain/apply.rs", "fn f() { std::time::SystemTime::now(); }", "confined to domain::time"),

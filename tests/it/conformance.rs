@@ -40,6 +40,16 @@ macro_rules! cases {
                 }
             )+)+
         }
+        mod on_postgres {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let harness = super::Harness::postgres().await;
+                    super::$module::$case(&harness).await;
+                    harness.check_invariants().await;
+                }
+            )+)+
+        }
     };
 }
 

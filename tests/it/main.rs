@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod fuzz;
+mod postgres;
 mod process;
 mod property;
 mod rpc;

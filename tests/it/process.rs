@@ -36,7 +36,8 @@ pub fn swarmem() -> Command {
             command.env_remove(name);
         }
     }
-    command.stdin(Stdio::null());
+    // The default port may be taken, by a test beside this one as well.
+    command.env("SWARMEM_HTTP_LISTEN", "").stdin(Stdio::null());
     command
 }
 

@@ -15,12 +15,14 @@ use swarmem::{
     store::{
         At, Batch, CommitError, Error, LogCursor, Page, PageLimit, Scan, Store,
         memory::MemoryStore,
+        postgres::{PostgresOptions, PostgresStore},
         sqlite::{SqliteOptions, SqliteStore},
     },
 };
 use uuid::Uuid;
 
 use super::requests::{path, put};
+use crate::servers::postgres::Database;
 
 /// Everything on one page.
 pub const ALL: PageLimit = PageLimit { rows: 1_000_000, bytes: usize::MAX };
@@ -52,6 +54,15 @@ impl Harness {
         let options = SqliteOptions::new(directory.path().join("new/swarmem.db"), clock.clone());
         let store = SqliteStore::open(options).await.unwrap();
         Self::new(Arc::new(store), clock, Box::new(directory))
+    }
+
+    pub async fn postgres() -> Self {
+        let clock = clock();
+        let database = Database::new();
+        let mut options = PostgresOptions::new(database.url());
+        options.clock = Some(clock.clone());
+        let store = PostgresStore::open(options).await.unwrap();
+        Self::new(Arc::new(store), clock, Box::new(database))
     }
 
     pub fn new(store: Arc<dyn Store>, clock: Arc<ManualClock>, files: Box<dyn Any + Send + Sync>) -> Self {

@@ -15,33 +15,53 @@ use swarmem::{
     store::{
         At, Batch, Error, LogCursor, Page, PageLimit, Scan, Store,
         memory::MemoryStore,
+        postgres::{PostgresOptions, PostgresStore},
         sqlite::{SqliteOptions, SqliteStore},
     },
 };
 use uuid::Uuid;
 
 use super::history::{Act, Ask, KEYS, NAMESPACES, Only, PREFIXES, Place, Probe, Step};
-use crate::conformance::requests::{agent, below, body, content, on, path, prefix};
+use crate::{
+    conformance::requests::{agent, below, body, content, on, path, prefix},
+    servers::postgres::Database,
+};
 
 /// What both stores answered, or the first difference.
 type Checked = Result<(), String>;
 
 struct Pair {
     reference: Arc<dyn Store>,
-    sqlite: Arc<dyn Store>,
+    subject: Arc<dyn Store>,
     clock: Arc<ManualClock>,
     swarm: SwarmId,
     limits: Limits,
 }
 
-/// Lives through a history and compares after every step.
-pub async fn run(steps: &[Step]) -> Checked {
+/// Lives through a history on SQLite and compares after every step.
+pub async fn run_on_sqlite(steps: &[Step]) -> Checked {
     let clock = crate::conformance::clock();
     let directory = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new(directory.path().join("swarmem.db"), clock.clone());
+    run(steps, Arc::new(SqliteStore::open(options).await.unwrap()), clock).await
+}
+
+/// As [`run_on_sqlite`], on PostgreSQL.
+pub async fn run_on_postgres(steps: &[Step], database: &Database) -> Checked {
+    let clock = crate::conformance::clock();
+    database.clear();
+    let mut options = PostgresOptions::new(database.url());
+    options.clock = Some(clock.clone());
+    let store = Arc::new(PostgresStore::open(options).await.unwrap());
+    let checked = run(steps, store.clone(), clock).await;
+    store.close().await;
+    checked
+}
+
+async fn run(steps: &[Step], subject: Arc<dyn Store>, clock: Arc<ManualClock>) -> Checked {
     let pair = Pair {
         reference: Arc::new(MemoryStore::new(clock.clone())),
-        sqlite: Arc::new(SqliteStore::open(options).await.unwrap()),
+        subject,
         clock,
         swarm: SwarmId::parse("a").unwrap(),
         limits: Limits { delete_prefix_max: 6, ..Limits::default() },
@@ -57,7 +77,7 @@ pub async fn run(steps: &[Step]) -> Checked {
 
 impl Pair {
     fn stores(&self) -> [&Arc<dyn Store>; 2] {
-        [&self.reference, &self.sqlite]
+        [&self.reference, &self.subject]
     }
 
     async fn create(&self) {
@@ -122,24 +142,24 @@ impl Pair {
         let requests = requests.into_iter().map(Arc::new).collect();
         let batch = Batch::new(requests, Nonce(Uuid::new_v4().into_bytes()), self.limits);
         let reference = self.reference.commit(&self.swarm, &batch).await;
-        let sqlite = self.sqlite.commit(&self.swarm, &batch).await;
+        let subject = self.subject.commit(&self.swarm, &batch).await;
         let changed = matches!(&reference, Ok(applied) if applied.commit.is_some());
-        same("commit", reference.map(comparable), sqlite.map(comparable))?;
+        same("commit", reference.map(comparable), subject.map(comparable))?;
         let newest = self.reference.swarm(&self.swarm).await.unwrap().head.mark.revision;
         let before = Revision(newest.0.saturating_sub(1));
-        let [reference, sqlite] =
+        let [reference, subject] =
             self.stores().map(|store| store.is_committed(&self.swarm, batch.nonce, before));
-        let (reference, sqlite) = (reference.await.unwrap(), sqlite.await.unwrap());
-        same("is_committed", (reference, changed), (sqlite, sqlite))
+        let (reference, subject) = (reference.await.unwrap(), subject.await.unwrap());
+        same("is_committed", (reference, changed), (subject, subject))
     }
 
     async fn compact(&self, behind: u64, rows_max: usize, steps: usize) -> Checked {
         let newest = self.reference.swarm(&self.swarm).await.unwrap().head.mark.revision.0;
         let floor = Revision(newest.saturating_sub(behind));
         for _ in 0..steps {
-            let [reference, sqlite] = self.stores().map(|store| store.compact(&self.swarm, floor, rows_max));
-            let (reference, sqlite) = (reference.await.unwrap(), sqlite.await.unwrap());
-            same("floor", reference.floor, sqlite.floor)?;
+            let [reference, subject] = self.stores().map(|store| store.compact(&self.swarm, floor, rows_max));
+            let (reference, subject) = (reference.await.unwrap(), subject.await.unwrap());
+            same("floor", reference.floor, subject.floor)?;
         }
         // How far the steps came is each store's own affair; where they end is not.
         for store in self.stores() {
@@ -219,8 +239,8 @@ impl Pair {
             let all_due = store.expired(&self.swarm, now, 99).await.unwrap();
             answers.push((swarm, store.expiring(now, None, 9).await.unwrap(), due, all_due));
         }
-        let sqlite = answers.remove(1);
-        same("swarm, due swarms, due entries", answers.remove(0), sqlite)
+        let subject = answers.remove(1);
+        same("swarm, due swarms, due entries", answers.remove(0), subject)
     }
 
     /// Every read at every revision, from below the floor to above the newest.
@@ -358,18 +378,14 @@ fn on_place((namespace, key): Place, test: Test) -> swarmem::domain::request::Co
     on(NAMESPACES[namespace], KEYS[key], test)
 }
 
-fn same<T: Debug>(what: &str, reference: T, sqlite: T) -> Checked {
+fn same<T: Debug>(what: &str, reference: T, subject: T) -> Checked {
     // Not everything compared can be equal by itself: errors have no such notion.
-    if format!("{reference:?}") == format!("{sqlite:?}") {
+    if format!("{reference:?}") == format!("{subject:?}") {
         return Ok(());
     }
-    let (reference, sqlite) = (format!("{reference:#?}"), format!("{sqlite:#?}"));
-    let first = reference.lines().zip(sqlite.lines()).position(|(a, b)| a != b).unwrap_or_default();
+    let (reference, subject) = (format!("{reference:#?}"), format!("{subject:#?}"));
+    let first = reference.lines().zip(subject.lines()).position(|(a, b)| a != b).unwrap_or_default();
     let part =
         |text: &str| text.lines().skip(first.saturating_sub(30)).take(60).collect::<Vec<_>>().join("\n");
-    Err(format!(
-        "{what} differ at line {first}\nreference:\n{}\nsqlite:\n{}",
-        part(&reference),
-        part(&sqlite)
-    ))
+    Err(format!("{what} differ at line {first}\nreference:\n{}\nit:\n{}", part(&reference), part(&subject)))
 }

@@ -44,6 +44,7 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.listen = Some(([127, 0, 0, 1], 0).into());
+        config.http.listen = None;
         config.store.path = directory.path().join("test.db");
         change(&mut config);
         config.validate().unwrap();

@@ -1,0 +1,136 @@
+//! A standby that was promoted without the last writes of its primary: whoever saw those is told.
+
+use std::{fs, path::Path};
+
+use swarmem::{
+    domain::swarm::Revision,
+    store::{Error, postgres::PostgresOptions},
+};
+use tempfile::TempDir;
+
+use super::{harness, program::printed, swarm};
+use crate::{
+    process::{Server, eventually},
+    servers::postgres::{self, USER, as_server_user, program, sql_at},
+};
+
+/// A cluster of its own, whose server ends with it.
+struct Cluster {
+    folder: TempDir,
+    port: u16,
+}
+
+impl Cluster {
+    fn primary() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        postgres::make_folder(folder.path());
+        let port = postgres::start(folder.path(), &["wal_level=replica", "shared_buffers=16MB"]);
+        Self { folder, port }
+    }
+
+    /// An asynchronous copy, which follows the primary.
+    fn standby_of(primary: &Self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        postgres::make_folder(folder.path());
+        let mut copy = as_server_user(&program("pg_basebackup"));
+        copy.arg("-D").arg(folder.path().join("data")).arg("-h").arg(primary.folder.path());
+        copy.args([
+            "-p",
+            &primary.port.to_string(),
+            "-U",
+            USER,
+            "-R",
+            "-X",
+            "stream",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]);
+        let copied = copy.output().unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);
+        Self { folder, port }
+    }
+
+    fn url(&self) -> String {
+        let folder = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://{USER}@{folder}:{}/postgres", self.port)
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        sql_at(self.folder.path(), self.port, "postgres", sql)
+    }
+
+    fn kill(&self) {
+        if Path::new(&self.folder.path().join("data/postmaster.pid")).exists() {
+            postgres::kill(self.folder.path());
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if fs::exists(self.folder.path().join("data/postmaster.pid")).unwrap_or(false) {
+            self.kill();
+        }
+    }
+}
+
+fn coordinator(of: &Cluster) -> Server {
+    Server::start_to_be_killed(&[], &[("SWARMEM_STORE_KIND", "postgres"), ("SWARMEM_STORE_URL", &of.url())])
+}
+
+/// Writes one entry, and returns the token of its revision.
+fn put(server: &Server, content: &str) -> String {
+    let written = server.run(&["put", "shared/x", content, "--key", "k", "--json"]);
+    let written: serde_json::Value = serde_json::from_str(&printed(&written)).unwrap();
+    format!("token:{}", written["token"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_saw_what_a_promoted_standby_lost_is_told() {
+    let primary = Cluster::primary();
+    let before = coordinator(&primary);
+    put(&before, "both have it");
+    let standby = Cluster::standby_of(&primary);
+    let kept = put(&before, "streamed");
+    let log = "SELECT count(*) FROM swarmem.log";
+    eventually("the stream", async || (standby.sql(log) == "2").then_some(())).await;
+    // While it takes no writes it can be opened and read, and says that it takes none.
+    let read_only = harness(PostgresOptions::new(standby.url())).await;
+    assert_eq!(read_only.content(&swarm("default"), "shared/x", "k").await.as_deref(), Some("streamed"));
+    let refused = read_only.store.ping_write().await;
+    assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
+
+    // From here on the standby hears nothing of its primary.
+    standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
+    standby.sql("SELECT pg_reload_conf()");
+    eventually("the receiver's end", async || {
+        (standby.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0").then_some(())
+    })
+    .await;
+    let lost = put(&before, "acknowledged, and lost");
+    drop(before);
+    primary.kill();
+    standby.sql("SELECT pg_promote()");
+
+    let after = coordinator(&standby);
+    let watch = |from: &str| {
+        let output =
+            after.run(&["watch", "shared", "--from", from, "--count", "1", "--no-reconnect", "--json"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    for other in ["another history", "that goes on"] {
+        // At first a revision that does not exist, then one that is another.
+        let (_, said) = watch(&lost);
+        assert!(said.contains("--snapshot"), "INCARNATION_CHANGED: {said}");
+        put(&after, other);
+    }
+    let (events, said) = watch(&kept);
+    assert!(events.contains("another history"), "{events} {said}");
+    // Connections that the standby refused a write on are not kept: the next one writes.
+    let id = swarm("default");
+    assert_eq!(read_only.put(&id, "shared/x", "k", "by the first").await.revision, Revision(5));
+    read_only.check_invariants().await;
+}
