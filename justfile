@@ -46,7 +46,7 @@ arrows:
 
 # Rewrite what is generated from the code, and build its documentation
 docs:
-    SWARMEM_WRITE_DOCS=1 cargo test --quiet --lib config::render
+    SWARMEM_WRITE_DOCS=1 cargo test --quiet --lib -- config::render metrics::
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 
 # Compare the protocol files with those of another state

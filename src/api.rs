@@ -15,6 +15,7 @@ mod parse;
 pub mod server;
 pub mod status;
 mod swarm;
+mod tally;
 mod watch;
 mod write_stream;
 
@@ -46,6 +47,12 @@ struct Service {
     request_timeout: Duration,
     /// What one stream of writes may have unanswered.
     write_stream: WriteStreamLimits,
+}
+
+/// The health service alone, for probes that reach no other listener.
+#[must_use]
+pub fn health_routes(health: HealthBoard) -> Routes {
+    Routes::new(tonic_health::pb::health_server::HealthServer::new(HealthService::new(health)))
 }
 
 /// All services over one coordinator.

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tonic::service::Routes;
 
 use self::store::Opened;
 use crate::{
@@ -45,6 +46,8 @@ pub struct App {
     lifecycle: Lifecycle,
     listeners: Vec<Listener>,
     http: Option<http::Listener>,
+    health_listener: Option<Listener>,
+    health_address: Option<SocketAddr>,
     address: Option<SocketAddr>,
     unix_socket: Option<PathBuf>,
     write_stream: api::WriteStreamLimits,
@@ -81,6 +84,8 @@ impl App {
             lifecycle,
             listeners: Vec::new(),
             http: None,
+            health_listener: None,
+            health_address: None,
             address: None,
             unix_socket: None,
             write_stream: api::WriteStreamLimits {
@@ -107,6 +112,12 @@ impl App {
         self.http.as_ref()?.address().ok()
     }
 
+    /// The address that answers for the health alone, with the port that was really taken.
+    #[must_use]
+    pub fn health_address(&self) -> Option<SocketAddr> {
+        self.health_address
+    }
+
     /// The unix socket clients connect to.
     #[must_use]
     pub fn unix_socket(&self) -> Option<&Path> {
@@ -130,7 +141,16 @@ impl App {
         let timeout = self.transport.request_timeout;
         let routes = api::routes(&self.coordinator, health.clone(), timeout, self.write_stream);
         let in_flight = self.coordinator.in_flight().clone();
-        let server = Server::new(routes, self.transport, in_flight, self.lifecycle.clone());
+        let metrics = self.coordinator.metrics();
+        let serve = |routes: Routes| {
+            let (transport, in_flight) = (self.transport.clone(), in_flight.clone());
+            Server::new(routes, transport, in_flight, Arc::clone(metrics), self.lifecycle.clone())
+        };
+        if let Some(listener) = self.health_listener {
+            let server = serve(api::health_routes(health.clone()));
+            self.lifecycle.spawn("health listener", server.serve(listener));
+        }
+        let server = serve(routes);
         if let Some(listener) = self.http {
             let (coordinator, board) = (self.coordinator.clone(), health.clone());
             let ready: http::Readiness = Arc::new(move || board.serves_memory());
@@ -172,6 +192,15 @@ impl App {
             })?;
             self.address = Some(tcp.local_addr()?);
             self.listeners.push(Listener::Tcp(tcp));
+        }
+        if let Some(address) = server.health_listen {
+            let tcp = TcpListener::bind(address).await.map_err(|error| {
+                anyhow!(
+                    "could not listen on {address} ({error}) for probes; set server.health_listen to another"
+                )
+            })?;
+            self.health_address = Some(tcp.local_addr()?);
+            self.health_listener = Some(Listener::Tcp(tcp));
         }
         if let Some(path) = &server.unix_socket {
             self.listeners.push(Listener::Unix(bind_unix(path).await?));

@@ -283,7 +283,7 @@ impl Coordinator {
 
     /// What the coordinator counts and measures.
     #[must_use]
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
     }
 

@@ -84,7 +84,10 @@ fn greeting(app: &App, format: Format) -> String {
     let store = app.store_place();
     match format {
         Format::Json => {
-            format!("{}\n", serde_json::json!({"address": address, "unix_socket": unix, "http": http, "store": store}))
+            format!(
+                "{}\n",
+                serde_json::json!({"address": address, "unix_socket": unix, "http": http, "health": app.health_address().map(|a| a.to_string()), "store": store})
+            )
         }
         Format::Human => {
             let places: Vec<_> = address.into_iter().chain(unix.map(|path| format!("unix:{path}"))).collect();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    encoding::{EncodeLabelSet, text},
     metrics::{
         counter::Counter as AnyCounter,
         family::Family,
@@ -27,7 +27,7 @@ pub type Gauge = AnyGauge<i64, AtomicI64>;
 type Durations = Histogram;
 
 /// What a batch of writes goes through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// A request waits for its lane to take it.
     Queue,
@@ -47,11 +47,28 @@ pub enum Phase {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabel {
-    phase: Phase,
+    phase: &'static str,
+}
+
+impl Phase {
+    const ALL: [Self; 7] =
+        [Self::Queue, Self::Lock, Self::Load, Self::Apply, Self::Persist, Self::Commit, Self::Publish];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Lock => "lock",
+            Self::Load => "load",
+            Self::Apply => "apply",
+            Self::Persist => "persist",
+            Self::Commit => "commit",
+            Self::Publish => "publish",
+        }
+    }
 }
 
 /// How something went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Went {
     /// As it should.
     Ok,
@@ -64,11 +81,15 @@ impl Went {
     pub fn of<T, E>(result: &Result<T, E>) -> Self {
         if result.is_ok() { Self::Ok } else { Self::Failed }
     }
+
+    fn label(self) -> WentLabel {
+        WentLabel { outcome: if self == Self::Ok { "ok" } else { "failed" } }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WentLabel {
-    outcome: Went,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -205,9 +226,21 @@ impl Metrics {
             now: Now::default(),
             registry: Registry::default(),
         };
+        metrics.show_zeros();
         metrics.register(&mut registry);
         metrics.registry = registry;
         metrics
+    }
+
+    /// What did not happen yet is told as 0, so that a first time is seen as a change.
+    fn show_zeros(&self) {
+        for phase in Phase::ALL {
+            drop(self.phases.get_or_create(&PhaseLabel { phase: phase.name() }));
+        }
+        for went in [Went::Ok, Went::Failed] {
+            drop(self.commits.get_or_create(&went.label()));
+            drop(self.polls.get_or_create(&went.label()));
+        }
     }
 
     fn register(&self, to: &mut Registry) {
@@ -260,18 +293,18 @@ impl Metrics {
 
     /// How long a phase took.
     pub fn phase(&self, phase: Phase, took: Duration) {
-        self.phases.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
+        self.phases.get_or_create(&PhaseLabel { phase: phase.name() }).observe(took.as_secs_f64());
     }
 
     /// A batch of so many requests was given to the store.
     pub fn commit(&self, requests: usize, went: Went) {
         self.batch.observe(requests as f64);
-        self.commits.get_or_create(&WentLabel { outcome: went }).inc();
+        self.commits.get_or_create(&went.label()).inc();
     }
 
     /// The heads were asked for.
     pub fn poll(&self, went: Went) {
-        self.polls.get_or_create(&WentLabel { outcome: went }).inc();
+        self.polls.get_or_create(&went.label()).inc();
     }
 
     /// Events were given to a watcher, the oldest of which, if it came from the ring, is so old.
@@ -324,4 +357,69 @@ impl Now {
 
 fn durations() -> Durations {
     Histogram::new(exponential_buckets(10e-6, 1.5, 28))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+
+    /// Every figure as a row of a table, out of what is told about it.
+    fn reference(text: &str) -> String {
+        let mut rows = String::new();
+        for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, meaning) = help.split_once(' ').unwrap();
+            let said = |word: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(&format!("# {word} {name} ")));
+                line.unwrap_or_default().to_owned()
+            };
+            let (kind, unit) = (said("TYPE"), said("UNIT"));
+            let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            rows += &format!("| `{name}` | {kind} | {unit} | {} |\n", meaning.trim_end_matches('.'));
+        }
+        format!(
+            "# Figures\n\nGenerated from the code (`just docs`); do not edit.\n\nA coordinator tells them at `/metrics` of its HTTP \
+             listener (`http.listen`, by default 127.0.0.1:7421), in the\ntext format of OpenMetrics that Prometheus reads. No \
+             figure carries the name of a swarm, an agent or an entry.\n\n| figure | kind | unit | meaning |\n| --- | --- | --- | --- \
+             |\n{rows}"
+        )
+    }
+
+    /// With `SWARMEM_WRITE_DOCS=1` this writes the file instead of comparing it.
+    #[test]
+    fn the_figures_in_the_docs_are_current() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let metrics = Metrics::new();
+        // Which methods are called is not known before they are.
+        metrics.rpc("swarmem.v1.MemoryService/Put", "OK", None);
+        let reference = reference(&metrics.text());
+        if env::var_os("SWARMEM_WRITE_DOCS").is_some_and(|value| value == "1") {
+            fs::write(&path, &reference).unwrap();
+        }
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == reference, "docs/metrics.md is stale: run `just docs`");
+    }
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let metrics = Metrics::new();
+        metrics.commit(3, Went::Ok);
+        metrics.phase(Phase::Persist, Duration::from_millis(2));
+        metrics.rpc("swarmem.v1.MemoryService/Put", "OK", Some(Duration::from_millis(1)));
+        metrics.delivered(5, None);
+        set(&metrics.now.bus.gaps, 7);
+        let text = metrics.text();
+        for line in [
+            "swarmem_commits_total{outcome=\"ok\"} 1",
+            "swarmem_write_phase_seconds_count{phase=\"persist\"} 1",
+            "swarmem_rpcs_total{method=\"swarmem.v1.MemoryService/Put\",code=\"OK\"} 1",
+            "swarmem_rpc_duration_seconds_count 1",
+            "swarmem_watch_events_total 5",
+            "swarmem_bus_gaps_total 7",
+        ] {
+            assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
 }

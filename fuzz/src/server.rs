@@ -126,7 +126,13 @@ impl Server {
             let timeout = transport.request_timeout;
             let routes = api::routes(&coordinator, health.clone(), timeout, write_stream);
             let in_flight = coordinator.in_flight().clone();
-            let services = Services::new(routes, transport, in_flight, lifecycle.clone());
+            let services = Services::new(
+                routes,
+                transport,
+                in_flight,
+                Arc::clone(coordinator.metrics()),
+                lifecycle.clone(),
+            );
             lifecycle.spawn("health", health.keep(coordinator.clone(), lifecycle.clone()));
             let connection = connect(&services).await;
             (services, RefCell::new(connection))

@@ -34,8 +34,12 @@ use super::{
     outbound::{Outbound, Unsent},
     server::Transport,
     status::of,
+    tally::Tally,
 };
-use crate::coordinator::{Budget, Error};
+use crate::{
+    coordinator::{Budget, Error},
+    metrics::Metrics,
+};
 
 /// The least that a client of HTTP/2 says first: the preface, and the head of its settings.
 const FIRST_WORDS_BYTES: usize = 24 + 9;
@@ -47,9 +51,17 @@ const HEADERS_TAKEN_IN: u32 = 4;
 #[derive(Clone)]
 pub(super) enum Answers {
     /// Calls go to the services, and their bytes come out of a budget.
-    Services(Routes, Budget),
+    Services(Routes, Budget, Arc<Metrics>),
     /// Every call is refused.
-    Refusal(Error),
+    Refusal(Error, Arc<Metrics>),
+}
+
+impl Answers {
+    fn metrics(&self) -> &Arc<Metrics> {
+        match self {
+            Self::Services(_, _, metrics) | Self::Refusal(_, metrics) => metrics,
+        }
+    }
 }
 
 /// Serves one connection until it ends, is idle for too long, or, after `soft`, has nothing open any more.
@@ -59,7 +71,7 @@ where
 {
     let said = Arc::new(AtomicUsize::new(0));
     let calls = Arc::new(Calls::default());
-    let refuses = matches!(answers, Answers::Refusal(_));
+    let refuses = matches!(answers, Answers::Refusal(..));
     let entry = Arc::new(Entry {
         answers,
         unsent: Arc::new(Unsent::new(transport.unsent_bytes_max)),
@@ -132,10 +144,11 @@ struct Entry {
 impl Entry {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Outbound>, Infallible> {
         let open = self.calls.open();
+        let is_unary = is_unary(request.uri().path());
+        let mut tally = Tally::new(self.answers.metrics(), request.uri().path(), is_unary);
         let (answer, admission) = match self.admit(&request) {
             Err(refused) => (refused.into_http(), None),
             Ok((mut routes, admission)) => {
-                let is_unary = is_unary(request.uri().path());
                 let mut request =
                     request.map(|body| Body::new(Inbound::new(body, Arc::clone(&admission), is_unary)));
                 request.extensions_mut().insert(Arc::clone(&admission));
@@ -145,13 +158,15 @@ impl Entry {
                 }
             }
         };
-        Ok(explain(answer).map(|body| Outbound::new(body, Arc::clone(&self.unsent), admission, open)))
+        let answer = explain(answer);
+        tally.look(answer.headers());
+        Ok(answer.map(|body| Outbound::new(body, Arc::clone(&self.unsent), admission, open, tally)))
     }
 
     fn admit(&self, request: &Request<Incoming>) -> Result<(Routes, Arc<Admission>), Status> {
         match &self.answers {
-            Answers::Refusal(error) => Err(of(error.clone())),
-            Answers::Services(routes, budget) => {
+            Answers::Refusal(error, _) => Err(of(error.clone())),
+            Answers::Services(routes, budget, _) => {
                 let admission =
                     Admission::grant(request, budget, self.header_bytes_max, self.request_timeout)?;
                 Ok((routes.clone(), admission))

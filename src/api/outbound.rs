@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{admission::Admission, connection::Open};
+use super::{admission::Admission, connection::Open, tally::Tally};
 
 /// Smaller pieces are not counted: what they take is bound by how much the transport encodes ahead for a stream.
 const COUNTED_BYTES_MIN: usize = 1024;
@@ -96,11 +96,18 @@ pub(super) struct Outbound {
     /// None for a call that was not let in.
     _admission: Option<Arc<Admission>>,
     _open: Open,
+    tally: Tally,
 }
 
 impl Outbound {
-    pub fn new(body: Body, unsent: Arc<Unsent>, admission: Option<Arc<Admission>>, open: Open) -> Self {
-        Self { body, unsent, _admission: admission, _open: open }
+    pub fn new(
+        body: Body,
+        unsent: Arc<Unsent>,
+        admission: Option<Arc<Admission>>,
+        open: Open,
+        tally: Tally,
+    ) -> Self {
+        Self { body, unsent, _admission: admission, _open: open, tally }
     }
 }
 
@@ -114,6 +121,9 @@ impl hyper::body::Body for Outbound {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         ready!(self.unsent.poll_room(cx));
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(trailers) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref()) {
+            self.tally.look(trailers);
+        }
         let unsent = &self.unsent;
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| unsent.count(data)))))
     }

@@ -1,7 +1,7 @@
 //! Listening on sockets that are already bound, until the coordinator shuts down. Knows how many connections there may
 //! be, not what is said on them.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -14,6 +14,7 @@ use super::connection::{self, Answers};
 use crate::{
     coordinator::{Budget, Scarce},
     lifecycle::Lifecycle,
+    metrics::Metrics,
 };
 
 /// Connections beyond the bound that are told so, at once; still further ones are closed without a word.
@@ -71,16 +72,23 @@ pub struct Server {
     in_flight: Budget,
     connections: Budget,
     refused: Budget,
+    metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
 }
 
 impl Server {
     /// Serves `routes`. `in_flight` bounds the bytes of requests and answers over all connections.
     #[must_use]
-    pub fn new(routes: Routes, transport: Transport, in_flight: Budget, lifecycle: Lifecycle) -> Self {
+    pub fn new(
+        routes: Routes,
+        transport: Transport,
+        in_flight: Budget,
+        metrics: Arc<Metrics>,
+        lifecycle: Lifecycle,
+    ) -> Self {
         let connections = Budget::new(Scarce::Connections, transport.connections_max);
         let refused = Budget::new(Scarce::Connections, REFUSED_AT_ONCE_MAX);
-        Self { routes: routes.prepare(), transport, in_flight, connections, refused, lifecycle }
+        Self { routes: routes.prepare(), transport, in_flight, connections, refused, metrics, lifecycle }
     }
 
     /// Takes connections until the soft cancellation. Each goes on in a task of its own, until every call on it is
@@ -131,12 +139,12 @@ impl Server {
             Ok(permit) => {
                 let bytes_max = self.transport.connection_in_flight_bytes_max;
                 let share = self.in_flight.share(Scarce::BytesOfConnection, bytes_max);
-                (permit, Answers::Services(self.routes.clone(), share))
+                (permit, Answers::Services(self.routes.clone(), share, Arc::clone(&self.metrics)))
             }
             Err(error) => {
                 tracing::debug!(max = self.transport.connections_max, "a connection too many");
                 let Ok(permit) = self.refused.take(1) else { return };
-                (permit, Answers::Refusal(error))
+                (permit, Answers::Refusal(error, Arc::clone(&self.metrics)))
             }
         };
         let soft = self.lifecycle.soft.clone();

@@ -204,7 +204,7 @@ fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<Strin
         let key = candidate.rsplit('.').next().unwrap_or(candidate);
         edits(name, candidate).min(edits(name, key))
     };
-    let (distance, nearest) = candidates.map(|c| (distance(&c), c)).min()?;
+    let (distance, nearest) = candidates.map(|c| (distance(&c), c)).min_by_key(|(distance, _)| *distance)?;
     (distance * 2 < name.chars().count()).then_some(nearest)
 }
 

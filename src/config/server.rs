@@ -20,6 +20,10 @@ pub struct Server {
     /// The address of the gRPC listener. Port 0 takes a free port; empty: no TCP.
     #[serde(serialize_with = "optional::serialize", deserialize_with = "listen")]
     pub listen: Option<SocketAddr>,
+    /// The address of a gRPC listener that answers for the health alone (grpc.health.v1), for probes that reach no other
+    /// one, as 127.0.0.1:7422. Port 0 takes a free port; empty: none.
+    #[serde(with = "optional")]
+    pub health_listen: Option<SocketAddr>,
     /// The path of a Unix socket to listen on as well. Empty: none.
     #[serde(with = "optional")]
     pub unix_socket: Option<PathBuf>,
@@ -42,6 +46,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 7420))),
+            health_listen: None,
             unix_socket: None,
             insecure: false,
             default_swarm: Some("default".to_owned()),
@@ -62,6 +67,12 @@ impl Section for Server {
                  are not looked up), or empty",
                 |text| text.is_empty() || address(text).is_some(),
             ),
+        ),
+        (
+            "health_listen",
+            Allowed::Text("an IP address with a port, as 127.0.0.1:7422, or empty", |text| {
+                text.is_empty() || text.parse::<SocketAddr>().is_ok()
+            }),
         ),
         ("unix_socket", Allowed::Text("a path, or empty", |_| true)),
         ("insecure", Allowed::Boolean),

@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod disk;
 mod fuzz;
+mod http;
 mod postgres;
 mod process;
 mod property;

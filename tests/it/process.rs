@@ -44,7 +44,8 @@ pub fn swarmem() -> Command {
 /// A coordinator that runs as a process on a database of its own, until it is dropped.
 pub struct Server {
     child: Child,
-    address: String,
+    /// What it said when it had started.
+    greeting: serde_json::Value,
     listen: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -79,9 +80,9 @@ impl Server {
         let directory = tempfile::tempdir().unwrap();
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
         let environment: Vec<_> = environment.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        let (child, address) = spawn(directory.path(), listen, &arguments, &environment)?;
+        let (child, greeting) = spawn(directory.path(), listen, &arguments, &environment)?;
         let listen = listen.to_owned();
-        Ok(Self { child, address, listen, arguments, environment, directory })
+        Ok(Self { child, greeting, listen, arguments, environment, directory })
     }
 
     /// Kills it as a power cut would, and waits until it is dead.
@@ -92,7 +93,7 @@ impl Server {
 
     /// Starts it again, on the same database and address.
     pub fn restart(&mut self) {
-        (self.child, self.address) =
+        (self.child, self.greeting) =
             spawn(self.directory.path(), &self.listen, &self.arguments, &self.environment)
                 .unwrap_or_else(|said| panic!("serve, again: {said}"));
     }
@@ -113,7 +114,12 @@ impl Server {
     }
 
     pub fn address(&self) -> &str {
-        &self.address
+        self.said("address")
+    }
+
+    /// Where it serves what: `address`, `http` or `health`.
+    pub fn said(&self, what: &str) -> &str {
+        self.greeting[what].as_str().unwrap()
     }
 
     pub fn store(&self) -> String {
@@ -132,7 +138,7 @@ impl Server {
 
     /// A client whose calls may take so long.
     pub async fn client_within(&self, agent: &str, role: Role, call_timeout: Duration) -> Client {
-        let endpoint: Endpoint = self.address.parse().unwrap();
+        let endpoint: Endpoint = self.address().parse().unwrap();
         // What is tested is what the coordinator says, at the first time of asking.
         let options = Options {
             connect_timeout: PATIENCE,
@@ -152,7 +158,7 @@ impl Server {
     /// The program, about to be run against it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = swarmem();
-        command.args(arguments).env("SWARMEM_ADDRESS", &self.address).current_dir(self.directory.path());
+        command.args(arguments).env("SWARMEM_ADDRESS", self.address()).current_dir(self.directory.path());
         command
     }
 }
@@ -176,7 +182,7 @@ fn spawn(
     listen: &str,
     arguments: &[String],
     environment: &[(String, String)],
-) -> Result<(Child, String), String> {
+) -> Result<(Child, serde_json::Value), String> {
     let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
     let mut child = swarmem()
         .args(["serve", "--json", "--listen", listen, "--store"])
@@ -194,7 +200,5 @@ fn spawn(
         child.wait().unwrap();
         return Err(std::fs::read_to_string(directory.join("log")).unwrap());
     }
-    let greeting: serde_json::Value = serde_json::from_str(&greeting).unwrap();
-    let address = greeting["address"].as_str().unwrap().to_owned();
-    Ok((child, address))
+    Ok((child, serde_json::from_str(&greeting).unwrap()))
 }

@@ -16,7 +16,9 @@ use crate::{process::eventually, servers::redis::RedisServer};
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_arrive_in_order_and_only_from_others() {
     let server = RedisServer::start();
-    let (here, there) = (open(options(server.port)).await, open(options(server.port)).await);
+    // Room for all of it: nobody listens before it is said.
+    let roomy = RedisOptions { backlog_messages_max: 1000, ..options(server.port) };
+    let (here, there) = (open(options(server.port)).await, open(roomy).await);
     let (swarm, other) = (Swarm::new("swarm"), Swarm::new("other"));
     let (mut near, mut far) = (swarm.listen(&here).await, swarm.listen(&there).await);
     let mut sent = Vec::new();
