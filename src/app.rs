@@ -2,6 +2,7 @@
 
 mod bus;
 pub mod doctor;
+mod memory;
 mod store;
 
 use std::{
@@ -228,6 +229,18 @@ async fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
     UnixListener::bind(path).with_context(|| in_use(path))
 }
 
+/// The bytes of requests and answers that may be held: as configured, or else a quarter of the memory there is.
+fn in_flight(configured: usize, memory: Option<u64>) -> usize {
+    /// Less would not take the largest call.
+    const LEAST: usize = 16 << 20;
+    const UNLIMITED: usize = 256 << 20;
+    match (configured, memory) {
+        (0, Some(memory)) => usize::try_from(memory / 4).unwrap_or(UNLIMITED).max(LEAST),
+        (0, None) => UNLIMITED,
+        (configured, _) => configured,
+    }
+}
+
 /// What the configuration means for a coordinator.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
@@ -251,7 +264,7 @@ pub fn settings(config: &Config) -> Settings {
         response_bytes_max: config.watch.response_bytes_max,
         bookmark_interval: ms(config.watch.bookmark_interval_ms),
         slow_consumer: ms(config.watch.slow_consumer_ms),
-        in_flight_bytes_max: config.transport.in_flight_bytes_max,
+        in_flight_bytes_max: in_flight(config.transport.in_flight_bytes_max, memory::limit()),
         streams_max: config.watch.streams_max,
         reads_max: config.store.reads_max,
         drain_spread: ms(config.server.drain_spread_ms.min(config.server.drain_timeout_ms / 2)),
@@ -351,5 +364,19 @@ pub async fn restore(backup: &Path, target: &Path, force: bool) -> anyhow::Resul
             bail!("{error} (--force replaces databases of swarmem alone)")
         }
         restored => Ok(restored?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_budgeted_by_what_there_is() {
+        assert_eq!(in_flight(7, Some(1 << 30)), 7);
+        assert_eq!(in_flight(0, Some(1 << 30)), 256 << 20);
+        assert_eq!(in_flight(0, Some(4 << 30)), 1 << 30);
+        assert_eq!(in_flight(0, Some(1)), 16 << 20);
+        assert_eq!(in_flight(0, None), 256 << 20);
     }
 }

@@ -36,7 +36,8 @@ pub struct Transport {
     /// one response more.
     pub unsent_bytes_max: usize,
     /// Bytes of requests and answers that the coordinator holds at once, over all connections and swarms, with 4 KiB for
-    /// each open call. The main bound on its memory.
+    /// each open call. The main bound on its memory. 0: a quarter of what the process's control groups allow it, and 256 MiB
+    /// where they do not limit it.
     pub in_flight_bytes_max: usize,
     /// How much of that one connection may take.
     pub connection_in_flight_bytes_max: usize,
@@ -62,7 +63,7 @@ impl Default for Transport {
             header_bytes_max: 16 << 10,
             send_buffer_bytes_max: 64 << 10,
             unsent_bytes_max: 4 << 20,
-            in_flight_bytes_max: 256 << 20,
+            in_flight_bytes_max: 0,
             connection_in_flight_bytes_max: 64 << 20,
             handshake_timeout_ms: 5000,
             idle_timeout_ms: 900_000,
@@ -91,7 +92,7 @@ impl Section for Transport {
         ("header_bytes_max", Allowed::Integer(1024, 1 << 20)),
         ("send_buffer_bytes_max", Allowed::Integer(1024, 1 << 30)),
         ("unsent_bytes_max", Allowed::Integer(1024, 1 << 40)),
-        ("in_flight_bytes_max", Allowed::Integer(1024, 1 << 40)),
+        ("in_flight_bytes_max", Allowed::Integer(0, 1 << 40)),
         ("connection_in_flight_bytes_max", Allowed::Integer(1024, 1 << 40)),
         ("handshake_timeout_ms", Allowed::Integer(10, 3_600_000)),
         ("idle_timeout_ms", Allowed::Integer(10, 86_400_000)),
@@ -114,7 +115,7 @@ impl Transport {
             let problem = format!("the largest call takes {largest}, and would never be served; raise it");
             return conflict("connection_in_flight_bytes_max", one, problem);
         }
-        if all < one {
+        if all > 0 && all < one {
             let problem = format!("less than transport.connection_in_flight_bytes_max = {one}; raise it");
             return conflict("in_flight_bytes_max", all, problem);
         }
