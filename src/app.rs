@@ -14,7 +14,6 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tonic::service::Routes;
 
 use self::store::Opened;
 use crate::{
@@ -143,7 +142,7 @@ impl App {
         let routes = api::routes(&self.coordinator, health.clone(), timeout, self.write_stream);
         let in_flight = self.coordinator.in_flight().clone();
         let metrics = self.coordinator.metrics();
-        let serve = |routes: Routes| {
+        let serve = |routes| {
             let (transport, in_flight) = (self.transport.clone(), in_flight.clone());
             Server::new(routes, transport, in_flight, Arc::clone(metrics), self.lifecycle.clone())
         };
