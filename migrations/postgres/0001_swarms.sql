@@ -178,9 +178,12 @@ BEGIN
                CASE WHEN l.content_bytes <= w.content_max THEN l.content END
         FROM unnest(entry_namespaces, entry_keys, entry_contents_max) w (namespace, key, content_max)
         CROSS JOIN LATERAL
+        -- Two bounds instead of equality, and the whole order: only one index fits. Asked for the newest revision of an
+        -- equal key, a planner without statistics walks the log backwards until it finds one, if there is one.
         (SELECT n.* FROM swarmem.log n
-         WHERE n.swarm_id = for_swarm_id AND n.life = in_life AND n.namespace = w.namespace AND n.key = w.key
-         ORDER BY n.revision DESC LIMIT 1) l
+         WHERE n.swarm_id = for_swarm_id AND n.life = in_life
+           AND (n.namespace, n.key) >= (w.namespace, w.key) AND (n.namespace, n.key) <= (w.namespace, w.key)
+         ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1) l
         WHERE l.change = 0
     LOOP
         RETURN NEXT;
@@ -192,8 +195,10 @@ BEGIN
     FOR agent, request_id, digest, revision, nonce, time_us, outcome IN
         SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome
         FROM unnest(record_agents, record_ids) w (agent, request_id)
-        JOIN swarmem.requests r ON r.swarm_id = for_swarm_id AND r.life = in_life
-         AND r.agent = w.agent AND r.request_id = w.request_id
+        -- One look at a time: a join might read the whole table, which a planner without statistics takes for small.
+        CROSS JOIN LATERAL
+        (SELECT q.* FROM swarmem.requests q WHERE q.swarm_id = for_swarm_id AND q.life = in_life
+           AND q.agent = w.agent AND q.request_id = w.request_id LIMIT 1) r
     LOOP
         RETURN NEXT;
     END LOOP;
