@@ -2,3 +2,4 @@
 
 mod fleet;
 mod local_fleet;
+mod page;
