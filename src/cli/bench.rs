@@ -8,9 +8,9 @@ mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, builder::ArgPredicate};
 
-use self::server::Target;
+use self::server::{Place, Target};
 use super::{Error, Format, Global, output::Output, value};
 use crate::{
     bench::{closed::Window, row::Row},
@@ -75,7 +75,7 @@ impl Common {
             Some(address) => (
                 [("--database-dir", self.database_dir.is_some()), ("--set", !self.settings.is_empty())],
                 format!(
-                    "is for a coordinator that is started, and --address (SWARMEM_ADDRESS) {address} runs already"
+                    "is for a coordinator that is started, and {address} (--address, SWARMEM_ADDRESS or --fleet) runs already"
                 ),
             ),
             None => (
@@ -152,8 +152,12 @@ pub struct WatchLoad {
     /// What every load has. The connections are those of the writers.
     #[command(flatten)]
     pub common: Common,
-    /// Open watches; all measurements for each
-    #[arg(long, default_value = "1,100,1000,10000", value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one::<usize>)]
+    /// Coordinators over one store, as ADDRESS,ADDRESS,…: write to the first and watch on each of the others, instead of
+    /// --address
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub fleet: Vec<Endpoint>,
+    /// Open watches; all measurements for each. With --fleet: on each of the others; then 1 unless said otherwise
+    #[arg(long, default_value = "1,100,1000,10000", default_value_if("fleet", ArgPredicate::IsPresent, "1"), value_delimiter = ',', value_name = "LIST", value_parser = value::at_least_one::<usize>)]
     pub watchers: Vec<usize>,
     /// Open so many on one connection
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = value::at_least_one::<usize>)]
@@ -190,8 +194,9 @@ pub(super) async fn run(global: &Global, command: BenchCommand, output: &mut Out
         BenchCommand::Get(load) => &load.common,
         BenchCommand::Watch(load) => &load.common,
     };
-    common.check(global.address.as_ref())?;
-    let target = Target::of(global, common).await?;
+    let place = Place::of(global.address.as_ref(), &command)?;
+    common.check(place.written())?;
+    let target = Target::of(global, common, place).await?;
     let measured = tokio::select! {
         measured = measure(&target, &command, output) => measured,
         interrupted = tokio::signal::ctrl_c() => {

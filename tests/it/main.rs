@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod conformance;
 mod crash;
+mod deploy;
 mod disk;
 mod fuzz;
 mod http;

@@ -3,7 +3,7 @@
 
 use super::{
     super::{Error, Global, Setting},
-    Common,
+    BenchCommand, Common,
 };
 use crate::{
     bench::{
@@ -18,10 +18,56 @@ use crate::{
 /// How often the disk is asked.
 const PROBES: u32 = 200;
 
+/// Where the coordinators are that are measured.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// One is started.
+    Own,
+    /// One that runs.
+    At(&'a Endpoint),
+    /// Several that share a store: one is written to, the others are watched.
+    Fleet { written: &'a Endpoint, watched: &'a [Endpoint] },
+}
+
+impl<'a> Place<'a> {
+    /// What the command line says.
+    pub fn of(address: Option<&'a Endpoint>, command: &'a BenchCommand) -> Result<Self, Error> {
+        let fleet = match command {
+            BenchCommand::Watch(load) => &*load.fleet,
+            BenchCommand::Put(_) | BenchCommand::Get(_) => &[],
+        };
+        match (address, fleet) {
+            (None, []) => Ok(Self::Own),
+            (Some(address), []) => Ok(Self::At(address)),
+            (Some(address), _) => Err(Error::Usage(format!(
+                "--fleet says which coordinators are measured, and so does --address (SWARMEM_ADDRESS) {address}"
+            ))),
+            (None, [_]) => Err(Error::Usage(
+                "--fleet needs two coordinators or more: one is written to, the others are watched"
+                    .to_owned(),
+            )),
+            (None, [written, watched @ ..]) if watched.contains(written) => {
+                Err(Error::Usage(format!("--fleet writes to {written}, so it cannot watch there, too")))
+            }
+            (None, [written, watched @ ..]) => Ok(Self::Fleet { written, watched }),
+        }
+    }
+
+    /// The one that runs and is written to.
+    pub fn written(self) -> Option<&'a Endpoint> {
+        match self {
+            Self::Own => None,
+            Self::At(endpoint) | Self::Fleet { written: endpoint, .. } => Some(endpoint),
+        }
+    }
+}
+
 /// A coordinator, and a swarm in it that holds nothing else.
 pub(super) struct Target {
     pub endpoint: Endpoint,
-    /// None if it cannot be told.
+    /// Where watches are opened; of a fleet, other coordinators than the one that is written to.
+    pub watched: Vec<Endpoint>,
+    /// None if it cannot be told, or there are several.
     pub process: Option<Process>,
     pub machine: String,
     /// None if somebody else runs it.
@@ -32,17 +78,22 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The coordinator at `--address`, or else a new one.
-    pub async fn of(global: &Global, common: &Common) -> Result<Self, Error> {
-        let (endpoint, process, own) = match &global.address {
-            Some(endpoint) => {
+    /// The coordinators at that place, or a new one.
+    pub async fn of(global: &Global, common: &Common, place: Place<'_>) -> Result<Self, Error> {
+        let (endpoint, process, own) = match place {
+            Place::At(endpoint) => {
                 let process = common.server_pid.map(Process).or_else(|| local(endpoint));
                 (endpoint.clone(), process, None)
             }
-            None => {
+            Place::Fleet { written, .. } => (written.clone(), common.server_pid.map(Process), None),
+            Place::Own => {
                 let own = start(common)?;
                 (own.endpoint().clone(), Some(own.process()), Some(own))
             }
+        };
+        let watched = match place {
+            Place::Fleet { watched, .. } => watched.to_vec(),
+            Place::At(_) | Place::Own => vec![endpoint.clone()],
         };
         let options = Options {
             call_timeout: global.timeout,
@@ -51,6 +102,7 @@ impl Target {
         let durability = own.as_ref().map(|_| DURABILITY);
         let target = Self {
             endpoint,
+            watched,
             process,
             machine: machine::describe(),
             durability,
@@ -74,6 +126,22 @@ impl Target {
             clients.push(self.client().await?);
         }
         Ok(clients)
+    }
+
+    /// So many to each coordinator that is watched; those to one never stand in a row.
+    pub async fn watching(&self, connections: usize) -> Result<Vec<Client>, Error> {
+        let mut clients = Vec::with_capacity(connections * self.watched.len());
+        for _ in 0..connections {
+            for endpoint in &self.watched {
+                clients.push(Client::connect(endpoint, self.options.clone()).await?);
+            }
+        }
+        Ok(clients)
+    }
+
+    /// Whether what is written to one coordinator is watched on others.
+    pub fn is_fleet(&self) -> bool {
+        !self.watched.contains(&self.endpoint)
     }
 
     /// What the disk below the coordinator takes by itself; none if it is not known where that is.

@@ -10,11 +10,16 @@ use crate::{
 };
 
 pub(super) fn print(rows: &[Row], target: &Target, output: &mut Output) -> Result<(), Error> {
-    output.fields(&[
+    let mut fields = vec![
         ("machine", target.machine.clone()),
         ("coordinator", target.endpoint.to_string()),
         ("durability", target.durability.unwrap_or("as that coordinator is configured").to_owned()),
-    ])?;
+    ];
+    if target.is_fleet() {
+        let watched: Vec<_> = target.watched.iter().map(ToString::to_string).collect();
+        fields.push(("watched on", watched.join(", ")));
+    }
+    output.fields(&fields)?;
     output.line("")?;
     let header = [
         "FIGURE",

@@ -47,14 +47,17 @@ struct Stand {
     writers: Vec<Client>,
     keys: Keys,
     content: String,
+    /// What the names of the figures begin with.
+    name: &'static str,
     row: Row,
 }
 
 impl Stand {
-    async fn build(load: &WatchLoad, watchers: usize, report: &mut Report<'_>) -> Result<Self, Error> {
+    async fn build(load: &WatchLoad, watchers_each: usize, report: &mut Report<'_>) -> Result<Self, Error> {
         let server = report.target.process;
-        let connections = watchers.div_ceil(load.streams_per_connection);
-        let clients = report.target.clients(connections).await?;
+        let name = if report.target.is_fleet() { "fleet" } else { "watch" };
+        let clients = report.target.watching(watchers_each.div_ceil(load.streams_per_connection)).await?;
+        let (watchers, connections) = (watchers_each * report.target.watched.len(), clients.len());
         let content = material::content(load.common.content_bytes);
         let row = Row {
             watchers: Some(watchers),
@@ -65,10 +68,10 @@ impl Stand {
         let meter = Meter::of(server);
         let before = meter.read();
         let (watches, latency) = watch::open(&clients, watchers).await?;
-        let opened = Row::each("watch_open", watchers as u64, &meter.since(&before), server);
+        let opened = Row::each(&format!("{name}_open"), watchers as u64, &meter.since(&before), server);
         report.add([row.about(opened.with_latency(&latency))])?;
         let writers = report.target.clients(load.common.connections).await?;
-        Ok(Self { audience: Audience::seat(watches), writers, keys: Keys::fresh(), content, row })
+        Ok(Self { audience: Audience::seat(watches), writers, keys: Keys::fresh(), content, name, row })
     }
 
     fn writer(&self, index: usize) -> Put {
@@ -112,7 +115,7 @@ impl Stand {
                 "{wrong} deliveries to {watchers} watchers did not happen, or twice"
             )));
         }
-        let row = Row::each("watch_paced", spent.delivered, &spent, report.target.process);
+        let row = Row::each(&format!("{}_paced", self.name), spent.delivered, &spent, report.target.process);
         report.add([self.row.about(row.with_latency(&delays.latency))])
     }
 
@@ -127,7 +130,12 @@ impl Stand {
         let delivered = self.audience.delivered().load(std::sync::atomic::Ordering::Relaxed);
         let measured = self.audience.during(closed::run(writers, load.common.window(), &meter)).await??;
         self.settle(gate.written()).await?;
-        let row = Row::each("watch_full", measured.spent.delivered, &measured.spent, report.target.process);
+        let row = Row::each(
+            &format!("{}_full", self.name),
+            measured.spent.delivered,
+            &measured.spent,
+            report.target.process,
+        );
         let all = self.audience.delivered().load(std::sync::atomic::Ordering::Relaxed) - delivered;
         report.add([self.row.about(Row {
             in_flight: Some(load.writers),

@@ -136,6 +136,11 @@ fn what_makes_no_sense_is_refused() {
     assert!(told(&["put", "--content-bytes=300000"]).contains("262144"));
     assert!(told(&["put", "--database-dir=x"]).contains("--address"));
     assert!(told(&["put", "--set=log.level=info"]).contains("--address"));
+    assert!(told(&["watch", "--fleet=127.0.0.1:1,127.0.0.1:2"]).contains("--address"));
+    let fleet =
+        |list: &str| complaint(&swarmem().args(["bench", "watch", "--fleet", list]).output().unwrap(), 2);
+    assert!(fleet("127.0.0.1:1").contains("two coordinators"));
+    assert!(fleet("127.0.0.1:1,127.0.0.1:2,127.0.0.1:1").contains("cannot watch there"));
     let alone = |arguments: &[&str]| {
         complaint(&swarmem().args([&["bench", "put"], arguments].concat()).output().unwrap(), 2)
     };
