@@ -11,6 +11,7 @@ mod client;
 mod conformance;
 mod crash;
 mod disk;
+mod fleet;
 mod fuzz;
 mod http;
 mod postgres;
