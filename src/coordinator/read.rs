@@ -49,6 +49,9 @@ pub struct Read<T> {
     pub position: Position,
 }
 
+/// Entries asked for by name, in that order.
+type Entries = Read<Vec<Option<Arc<Version>>>>;
+
 /// A page of versions of one entry.
 #[derive(Clone, Debug)]
 pub struct Versions {
@@ -94,7 +97,7 @@ impl Coordinator {
         swarm: &SwarmId,
         paths: Vec<EntryPath>,
         consistency: Consistency,
-    ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
+    ) -> Result<Entries, Error> {
         if consistency != Consistency::StaleOk {
             return self.stored_entries(caller, swarm, paths, consistency).await;
         }
@@ -118,7 +121,7 @@ impl Coordinator {
         swarm: &SwarmId,
         paths: Vec<EntryPath>,
         consistency: Consistency,
-    ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
+    ) -> Result<Entries, Error> {
         if let Some(read) = at_hand(&self.shared, caller, swarm, &paths, &consistency) {
             return Ok(read);
         }
@@ -242,7 +245,7 @@ fn at_hand(
     swarm: &SwarmId,
     paths: &[EntryPath],
     consistency: &Consistency,
-) -> Option<Read<Vec<Option<Arc<Version>>>>> {
+) -> Option<Entries> {
     let ([path], Consistency::Strong | Consistency::StaleOk) = (paths, consistency) else { return None };
     let (head, version) = shared.store.at_hand(swarm, path)?;
     let visible =
@@ -259,7 +262,7 @@ fn held(
     caller: &Principal,
     swarm: &SwarmId,
     paths: &[EntryPath],
-) -> Option<Result<Read<Vec<Option<Arc<Version>>>>, Error>> {
+) -> Option<Result<Entries, Error>> {
     let (position, versions) = shared.feeds.get(swarm)?.held(paths)?;
     let (scope, clock) = (caller.readable(), shared.clock.now());
     let shown = |v: &Arc<Version>| scope.covers(&v.path.namespace) && v.is_live(clock.max(v.time));

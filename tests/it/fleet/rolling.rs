@@ -76,12 +76,12 @@ async fn a_rolling_restart_loses_nothing_and_repeats_nothing() {
         let client = client(server, "asks").await;
         client.get_swarm().await.unwrap().swarm.unwrap().revision
     };
-    for at in 0..2 {
-        let before = newest(&servers[at]).await;
-        eventually("writes", async || (newest(&servers[at]).await >= before + 50).then_some(())).await;
-        servers[at].signal("TERM");
-        assert!(servers[at].ended().await.success(), "{}", servers[at].log());
-        servers[at].restart();
+    for server in &mut servers {
+        let before = newest(server).await;
+        eventually("writes", async || (newest(server).await >= before + 50).then_some(())).await;
+        server.signal("TERM");
+        assert!(server.ended().await.success(), "{}", server.log());
+        server.restart();
     }
     let before = newest(&servers[0]).await;
     eventually("writes", async || (newest(&servers[0]).await >= before + 50).then_some(())).await;
