@@ -150,6 +150,7 @@ fn explained(error: Error) -> Explained {
         Error::SlowConsumer => Explained::new(C::ResourceExhausted, "SLOW_CONSUMER", message),
         Error::Draining => Explained::new(C::Unavailable, "DRAINING", message).retry(RETRY_SOON),
         Error::Unavailable => Explained::new(C::Unavailable, "STORE_UNAVAILABLE", message).retry(RETRY_SOON),
+        Error::NotCached => Explained::new(C::Unavailable, "NOT_CACHED", message).retry(RETRY_SOON),
         Error::StoreFull => Explained::new(C::Unavailable, "STORE_FULL", message).retry(RETRY_LATER),
         Error::StoreReadOnly => Explained::new(C::Unavailable, "STORE_READ_ONLY", message).retry(RETRY_LATER),
         Error::OutcomeUnknown => Explained::new(
@@ -234,6 +235,7 @@ mod tests {
             (Error::SlowConsumer, Code::ResourceExhausted, "SLOW_CONSUMER"),
             (Error::Draining, Code::Unavailable, "DRAINING"),
             (Error::Unavailable, Code::Unavailable, "STORE_UNAVAILABLE"),
+            (Error::NotCached, Code::Unavailable, "NOT_CACHED"),
             (Error::StoreFull, Code::Unavailable, "STORE_FULL"),
             (Error::StoreReadOnly, Code::Unavailable, "STORE_READ_ONLY"),
             (Error::OutcomeUnknown, Code::Unknown, "OUTCOME_UNKNOWN"),
@@ -263,7 +265,9 @@ mod tests {
             (violations[0].field.as_str(), violations[0].description.as_str()),
             ("puts[3].key", "must not be empty")
         );
-        for error in [Error::Draining, Error::Unavailable, Error::StoreFull, Error::StoreReadOnly] {
+        for error in
+            [Error::Draining, Error::Unavailable, Error::NotCached, Error::StoreFull, Error::StoreReadOnly]
+        {
             assert!(of(error).get_details_retry_info().unwrap().retry_delay.is_some());
         }
         let status = of(scarce(Scarce::Streams));

@@ -35,6 +35,8 @@ pub const INVALID_FIELD: &str = "INVALID_FIELD";
 pub const DRAINING: &str = "DRAINING";
 /// The store does not answer.
 pub const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+/// The store does not answer, and what a stale read asked for is not held by the coordinator either.
+pub const NOT_CACHED: &str = "NOT_CACHED";
 /// More is asked of the coordinator than it takes.
 pub const OVERLOADED: &str = "OVERLOADED";
 /// The stream's reader took nothing for too long. Its last token stays good.

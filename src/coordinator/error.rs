@@ -103,6 +103,9 @@ pub enum Error {
     /// The store does not answer; nothing was done.
     #[error("the store is unavailable")]
     Unavailable,
+    /// The store does not answer, and what was asked for is not held here either.
+    #[error("the store is unavailable, and what was asked for is not held here")]
+    NotCached,
     /// The store's disk is full; nothing was done. Reads go on.
     #[error("the disk of the store is full; nothing was done")]
     StoreFull,

@@ -20,6 +20,9 @@ use crate::{
     bus::{Message, Subscription},
     domain::{
         commit::Commit,
+        entry::Version,
+        namespace::EntryPath,
+        position::Position,
         swarm::{Head, Incarnation, Mark, Revision, SwarmId},
     },
     store::{self, LogCursor, PageLimit},
@@ -102,6 +105,14 @@ impl Feed {
     ) -> Option<Vec<Arc<Recent>>> {
         let ring = self.ring();
         ring.as_ref().filter(|ring| ring.incarnation() == incarnation)?.after(revision, bytes_max)
+    }
+
+    /// The newest versions of these entries, and the state of which they are, if all are held.
+    pub fn held(&self, paths: &[EntryPath]) -> Option<(Position, Vec<Arc<Version>>)> {
+        let ring = self.ring();
+        let ring = ring.as_ref()?;
+        let versions: Option<Vec<_>> = paths.iter().map(|path| ring.newest(path)).collect();
+        Some((Position::after(ring.incarnation(), ring.head()), versions?))
     }
 
     /// Since when there is something behind `revision`.

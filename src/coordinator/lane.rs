@@ -315,8 +315,15 @@ async fn commit(shared: &Arc<Shared>, lane: &Lane, batch: Vec<Pending>) {
     let nonce = Nonce(Uuid::new_v4().into_bytes());
     let attempt = Batch::new(requests, nonce, shared.settings.limits);
     let result = match shared.store.commit(swarm, &attempt).await {
-        Err(CommitError::Unknown { applied, .. }) => resolve(shared, lane, nonce, *applied).await,
-        Err(CommitError::Failed(error)) => Err(Error::from(error)),
+        Err(CommitError::Unknown { applied, .. }) => resolve(shared, lane, taken, nonce, *applied).await,
+        Err(CommitError::Failed(error)) => {
+            let error = Error::from(error);
+            // Whoever waits already would wait as long a second time.
+            if error.is_store_trouble() && taken.elapsed() >= shared.settings.store_timeout {
+                lane.refuse_waiting();
+            }
+            Err(error)
+        }
         Ok(applied) => Ok(applied),
     };
     match result {
@@ -348,19 +355,26 @@ fn announce(shared: &Arc<Shared>, swarm: &SwarmId, applied: Applied, batch: Vec<
     }
 }
 
-/// Finds out whether a commit happened, by its nonce under the swarm's lock. Does not give up before the process ends:
+/// Finds out whether a commit that was begun at `begun` happened, by its nonce under the swarm's lock. Does not give up before the process ends:
 /// until it is known, nothing else may be committed, and after a while nobody else is kept waiting.
-async fn resolve(shared: &Shared, lane: &Lane, nonce: Nonce, applied: Applied) -> Result<Applied, Error> {
-    let begun = Instant::now();
+async fn resolve(
+    shared: &Shared,
+    lane: &Lane,
+    begun: Instant,
+    nonce: Nonce,
+    applied: Applied,
+) -> Result<Applied, Error> {
     let after = applied.commit.as_ref().map_or(Revision::ZERO, |c| c.prev.revision);
     let (mut pause, longest) = RESOLVE_PAUSE;
     loop {
+        if begun.elapsed() >= shared.settings.store_timeout {
+            lane.refuse_waiting();
+        }
         match shared.store.is_committed(&lane.swarm, nonce, after).await {
             Ok(true) => return Ok(applied),
             Ok(false) => return Err(Error::Unavailable),
             // Deleted in the meantime, with whatever was committed.
             Err(store::Error::SwarmNotFound) => return Err(Error::SwarmNotFound),
-            Err(_) if begun.elapsed() >= shared.settings.store_timeout => lane.refuse_waiting(),
             Err(_) => {}
         }
         tokio::select! {

@@ -49,6 +49,9 @@ pub struct Read<T> {
     pub position: Position,
 }
 
+/// Entries asked for by name, in that order.
+type Entries = Read<Vec<Option<Arc<Version>>>>;
+
 /// A page of versions of one entry.
 #[derive(Clone, Debug)]
 pub struct Versions {
@@ -86,14 +89,39 @@ impl Coordinator {
     /// Reads entries at one state, in the order asked for.
     ///
     /// # Errors
-    /// Of tokens and revisions; [`Error::AnswerTooLarge`] past 4 MiB. What the caller may not see is simply not there.
+    /// Of tokens and revisions; [`Error::AnswerTooLarge`] past 4 MiB; [`Error::NotCached`] for a stale read of what only
+    /// the store knows, which does not answer. What the caller may not see is simply not there.
     pub async fn entries(
         &self,
         caller: &Principal,
         swarm: &SwarmId,
         paths: Vec<EntryPath>,
         consistency: Consistency,
-    ) -> Result<Read<Vec<Option<Arc<Version>>>>, Error> {
+    ) -> Result<Entries, Error> {
+        if consistency != Consistency::StaleOk {
+            return self.stored_entries(caller, swarm, paths, consistency).await;
+        }
+        // While the store does not answer, nobody is to wait for it who need not.
+        if self.shared.trouble.reads_fail()
+            && let Some(held) = held(&self.shared, caller, swarm, &paths)
+        {
+            return held;
+        }
+        match self.stored_entries(caller, swarm, paths.clone(), consistency).await {
+            Err(error) if error.is_store_trouble() => {
+                held(&self.shared, caller, swarm, &paths).unwrap_or(Err(Error::NotCached))
+            }
+            read => read,
+        }
+    }
+
+    async fn stored_entries(
+        &self,
+        caller: &Principal,
+        swarm: &SwarmId,
+        paths: Vec<EntryPath>,
+        consistency: Consistency,
+    ) -> Result<Entries, Error> {
         if let Some(read) = at_hand(&self.shared, caller, swarm, &paths, &consistency) {
             return Ok(read);
         }
@@ -217,7 +245,7 @@ fn at_hand(
     swarm: &SwarmId,
     paths: &[EntryPath],
     consistency: &Consistency,
-) -> Option<Read<Vec<Option<Arc<Version>>>>> {
+) -> Option<Entries> {
     let ([path], Consistency::Strong | Consistency::StaleOk) = (paths, consistency) else { return None };
     let (head, version) = shared.store.at_hand(swarm, path)?;
     let visible =
@@ -226,6 +254,34 @@ fn at_hand(
         value: vec![visible.then_some(version)],
         position: Position::after(head.incarnation, head.mark),
     })
+}
+
+/// Entries as they were last heard of, if all are in the ring of a feed.
+fn held(
+    shared: &Shared,
+    caller: &Principal,
+    swarm: &SwarmId,
+    paths: &[EntryPath],
+) -> Option<Result<Entries, Error>> {
+    let (position, versions) = shared.feeds.get(swarm)?.held(paths)?;
+    let (scope, clock) = (caller.readable(), shared.clock.now());
+    let shown = |v: &Arc<Version>| scope.covers(&v.path.namespace) && v.is_live(clock.max(v.time));
+    let value: Vec<_> = versions.into_iter().map(|version| Some(version).filter(shown)).collect();
+    let bytes: usize = value.iter().flatten().map(|version| version.weight()).sum();
+    Some(match bytes > ANSWER_BYTES_MAX {
+        true => Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX }),
+        false => Ok(Read { value, position }),
+    })
+}
+
+/// What a read came to: a stale one that only the store could have answered was not cached.
+fn unless_cached<T>(read: Result<T, Error>, consistency: &Consistency) -> Result<T, Error> {
+    match read {
+        Err(error) if *consistency == Consistency::StaleOk && error.is_store_trouble() => {
+            Err(Error::NotCached)
+        }
+        read => read,
+    }
 }
 
 /// Settles as of when a read sees the swarm, and holds a token against its history.

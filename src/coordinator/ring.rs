@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::domain::{
     commit::Commit,
     entry::Version,
+    namespace::EntryPath,
     swarm::{Head, Incarnation, Mark, Revision},
 };
 
@@ -154,6 +155,12 @@ impl Ring {
             room
         });
         Some(wanted.cloned().collect())
+    }
+
+    /// The newest version of an entry, if it changed lately.
+    pub fn newest(&self, path: &EntryPath) -> Option<Arc<Version>> {
+        let newest_first = self.commits.iter().rev().flat_map(|r| r.commit.versions.iter().rev());
+        newest_first.into_iter().find(|version| version.path == *path).cloned()
     }
 
     /// Since when there is something behind `revision`. Where that is not in the ring any more, perhaps a little later

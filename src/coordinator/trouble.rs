@@ -157,6 +157,11 @@ impl Trouble {
         self.reads_fail.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the last reads failed.
+    pub fn reads_fail(&self) -> bool {
+        self.reads_fail.load(Ordering::Relaxed)
+    }
+
     /// How writes have been doing since this was last asked.
     pub fn look(&self) -> Writes {
         let mut state = self.state();

@@ -3,7 +3,7 @@
 mod calls;
 mod deadlines;
 mod lasting;
-mod proxy;
+pub mod proxy;
 mod reads;
 mod scripted;
 mod strangers;
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use crate::process::PATIENCE;
 
 /// Options of a client that is patient on the whole, and quick in what it does.
-fn options(agent: &str, role: Role) -> Options {
+pub fn options(agent: &str, role: Role) -> Options {
     let defaults = Options::new("default", agent, role);
     let quick = Backoff { first: Duration::from_millis(5), max: Duration::from_millis(100) };
     Options {
@@ -31,11 +31,11 @@ fn options(agent: &str, role: Role) -> Options {
     }
 }
 
-async fn connect(address: &str, options: Options) -> Client {
+pub async fn connect(address: &str, options: Options) -> Client {
     Client::connect(&address.parse().unwrap(), options).await.unwrap()
 }
 
-fn from_revision(revision: u64) -> v1::WatchRequest {
+pub fn from_revision(revision: u64) -> v1::WatchRequest {
     v1::WatchRequest {
         start: Some(v1::watch_request::Start::Revision(revision)),
         bookmark_interval: Duration::from_millis(100).try_into().ok(),
@@ -43,7 +43,7 @@ fn from_revision(revision: u64) -> v1::WatchRequest {
     }
 }
 
-fn with_snapshot() -> v1::WatchRequest {
+pub fn with_snapshot() -> v1::WatchRequest {
     v1::WatchRequest { start: Some(v1::watch_request::Start::Snapshot(true)), ..from_revision(0) }
 }
 
@@ -53,19 +53,19 @@ async fn next(watch: &mut Watch) -> WatchResponse {
 
 /// What a watch received, checked as it came.
 #[derive(Default)]
-struct Received {
-    snapshot: Vec<v1::Entry>,
-    snapshot_revision: u64,
+pub struct Received {
+    pub snapshot: Vec<v1::Entry>,
+    pub snapshot_revision: u64,
     snapshot_ended: bool,
-    events: Vec<v1::Event>,
+    pub events: Vec<v1::Event>,
     /// Parts of snapshots and revisions that were received.
-    parts: usize,
-    amid: bool,
-    reached: u64,
+    pub parts: usize,
+    pub amid: bool,
+    pub reached: u64,
 }
 
 impl Received {
-    fn take(&mut self, response: &WatchResponse) {
+    pub fn take(&mut self, response: &WatchResponse) {
         let kind = response.r#type();
         if self.amid {
             assert_ne!(kind, WatchResponseType::Bookmark, "nothing comes between parts");
@@ -97,7 +97,7 @@ impl Received {
         received
     }
 
-    async fn follow(&mut self, watch: &mut Watch, revision: u64) {
+    pub async fn follow(&mut self, watch: &mut Watch, revision: u64) {
         while self.amid || self.reached < revision {
             self.take(&next(watch).await);
         }
@@ -105,7 +105,7 @@ impl Received {
 }
 
 /// All that happened from the beginning to a revision, read by a client that nothing happens to.
-async fn log(client: &Client, revision: u64) -> Vec<v1::Event> {
+pub async fn log(client: &Client, revision: u64) -> Vec<v1::Event> {
     let mut watch = client.watch_once(from_revision(1)).await.unwrap();
     let mut received = Received::default();
     while received.amid || received.reached < revision {

@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod deploy;
 mod disk;
+mod fleet;
 mod fuzz;
 mod http;
 mod postgres;

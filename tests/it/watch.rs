@@ -3,7 +3,8 @@
 //!
 //! Each case is a plain function over a store; `on_every_store` makes a test of it per backend. Time is paused, so a
 //! second costs nothing, and a stream that stalls is found by waiting longer than anything may take. Cases with two replicas
-//! run over Redis, too, where time is real and nothing is polled: whatever the bus loses without a word stalls.
+//! run over real servers, too, where time is real. Over Redis nothing is polled: whatever the bus loses without a word
+//! stalls. Over PostgreSQL alone there is no bus between replicas: whatever a poll does not find stalls.
 
 mod edges;
 mod ending;
@@ -23,34 +24,50 @@ use std::{sync::Arc, time::Duration};
 
 use swarmem::{
     domain::time::ManualClock,
-    store::{Store, memory::MemoryStore},
+    store::{
+        Store,
+        memory::MemoryStore,
+        postgres::{PostgresOptions, PostgresStore},
+    },
 };
 
-use crate::servers::redis::RedisServer;
+use crate::servers::{postgres::Database, redis::RedisServer};
 
 /// What a case runs over.
 #[derive(Clone, Copy)]
 struct Open<'a> {
-    /// Opens an empty store that reads this clock.
-    store: fn(Arc<ManualClock>) -> Arc<dyn Store>,
-    /// Each replica has a bus over this server; none: they share one in memory. A real server needs real time, of which
-    /// there is little.
+    /// The store is here; none: in memory.
+    postgres: Option<&'a Database>,
+    /// Each replica has a bus over this server; none: they share one in memory, unless the store is a real one.
     redis: Option<&'a RedisServer>,
 }
 
 impl Open<'_> {
     fn memory() -> Self {
-        Self { store: |clock| Arc::new(MemoryStore::new(clock)), redis: None }
+        Self { postgres: None, redis: None }
+    }
+
+    /// An empty store that reads this clock.
+    async fn store(self, clock: Arc<ManualClock>) -> Arc<dyn Store> {
+        let Some(database) = self.postgres else { return Arc::new(MemoryStore::new(clock)) };
+        database.clear();
+        let options = PostgresOptions { clock: Some(clock), ..PostgresOptions::new(database.url()) };
+        Arc::new(PostgresStore::open(options).await.unwrap())
+    }
+
+    /// Real servers need real time, of which there is little.
+    fn is_real(self) -> bool {
+        self.postgres.is_some() || self.redis.is_some()
     }
 
     /// As many seeds as there is time for.
     fn seeds(self, seeds: u64) -> u64 {
-        if self.redis.is_some() { seeds.div_ceil(6) } else { seeds }
+        if self.is_real() { seeds.div_ceil(6) } else { seeds }
     }
 
     /// As much time as there is.
     fn scaled(self, time: Duration) -> Duration {
-        if self.redis.is_some() { time / 100 } else { time }
+        if self.is_real() { time / 100 } else { time }
     }
 }
 
@@ -67,16 +84,31 @@ macro_rules! on_every_store {
 }
 use on_every_store;
 
-/// Makes a test of each case for replicas over a real bus, in real time.
-macro_rules! over_redis {
+/// Makes a test of each case for two replicas over each set of real servers, in real time.
+macro_rules! over_fleets {
     ($($case:ident),+ $(,)?) => {
         mod over_redis {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $case() {
-                let server = crate::servers::redis::RedisServer::start();
-                super::$case(crate::watch::Open { redis: Some(&server), ..crate::watch::Open::memory() }).await;
+                let redis = crate::servers::redis::RedisServer::start();
+                super::$case(crate::watch::Open { postgres: None, redis: Some(&redis) }).await;
+            })+
+        }
+        mod over_postgres_and_redis {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let redis = crate::servers::redis::RedisServer::start();
+                let database = crate::servers::postgres::Database::new();
+                super::$case(crate::watch::Open { postgres: Some(&database), redis: Some(&redis) }).await;
+            })+
+        }
+        mod over_postgres_alone {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let database = crate::servers::postgres::Database::new();
+                super::$case(crate::watch::Open { postgres: Some(&database), redis: None }).await;
             })+
         }
     };
 }
-use over_redis;
+use over_fleets;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     super::{Coordinator, Error, Shared, admitted},
-    Consistency, Read, Snapshot, bad_page_token, begin, open_page, position_at,
+    Consistency, Read, Snapshot, bad_page_token, begin, open_page, position_at, unless_cached,
 };
 use crate::{
     domain::{
@@ -99,7 +99,8 @@ impl Coordinator {
         let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
         let query = ListQuery { filter: Filter { prefixes, ..query.filter.clone() }, ..query };
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        admitted(&self.shared, async move {
+        let consistency = query.consistency.clone();
+        let read = admitted(&self.shared, async move {
             let cursor = match &query.page_token {
                 Some(token) => Some(open_page(&shared, &swarm, Purpose::List, token, query.arguments).await?),
                 None => None,
@@ -114,7 +115,8 @@ impl Coordinator {
             };
             list_page(&shared, &swarm, &query, snapshot, cursor, after).await
         })
-        .await
+        .await;
+        unless_cached(read, &consistency)
     }
 
     /// Lists the namespaces that hold entries; every page at the first page's revision.
@@ -130,7 +132,8 @@ impl Coordinator {
         let wanted: Vec<Prefix> = query.prefix.iter().cloned().collect();
         let filter = Filter { prefixes: caller.readable().narrow(&wanted), ..Filter::default() };
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
-        admitted(&self.shared, async move {
+        let consistency = query.consistency.clone();
+        let read = admitted(&self.shared, async move {
             let (snapshot, after) = match &query.page_token {
                 Some(token) => {
                     let position =
@@ -153,7 +156,8 @@ impl Coordinator {
             });
             Ok(Read { value: Namespaces { namespaces, next_page_token }, position })
         })
-        .await
+        .await;
+        unless_cached(read, &consistency)
     }
 }
 

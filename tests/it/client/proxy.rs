@@ -32,6 +32,8 @@ pub struct Proxy {
 struct Control {
     /// Answers go nowhere; the connection stays.
     swallows: AtomicBool,
+    /// Nothing travels in either direction, until it does again; connections stay, and can be made.
+    silent: watch::Sender<bool>,
     /// New connections are closed at once.
     closed: AtomicBool,
     /// Cuts each new connection after so many bytes of answers, at most; 0: never.
@@ -56,9 +58,19 @@ impl Proxy {
         &self.address
     }
 
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     /// Whether answers are swallowed from now on.
     pub fn swallow(&self, swallows: bool) {
         self.control.swallows.store(swallows, Ordering::SeqCst);
+    }
+
+    /// Whether both sides hear nothing of each other from now on. What was said meanwhile arrives afterwards, as it would
+    /// behind a network that was away.
+    pub fn silence(&self, silent: bool) {
+        self.control.silent.send_replace(silent);
     }
 
     /// Cuts all connections, in the middle of whatever they are doing.
@@ -119,7 +131,7 @@ async fn accept(listener: TcpListener, upstream: String, control: Arc<Control>, 
             let (far_read, far_write) = far.into_split();
             // When one direction ends, all of it ends, with whatever was on its way.
             tokio::select! {
-                () = ask(near_read, far_write) => {}
+                () = ask(near_read, far_write, &control) => {}
                 () = answer(far_read, near_write, bytes_max, &control) => {}
                 _ = cut.changed() => {}
             }
@@ -127,9 +139,23 @@ async fn accept(listener: TcpListener, upstream: String, control: Arc<Control>, 
     }
 }
 
-async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-    // An end is an end, however it came about.
-    let _ = tokio::io::copy(&mut from, &mut to).await;
+async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, control: &Control) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        control.until_heard().await;
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+    // The end is not heard of, either.
+    control.until_heard().await;
+}
+
+impl Control {
+    async fn until_heard(&self) {
+        // The sender lives as long as this does.
+        let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
+    }
 }
 
 async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64, control: &Control) {
@@ -139,6 +165,7 @@ async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64,
         if control.swallows.load(Ordering::SeqCst) {
             continue;
         }
+        control.until_heard().await;
         let delay = control.delay_ms.load(Ordering::SeqCst);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;

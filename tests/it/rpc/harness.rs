@@ -1,7 +1,7 @@
 //! A coordinator on a free port over a database of its own, and clients for it: typed ones, and one that sends any bytes
 //! to any method.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -32,6 +32,7 @@ pub struct Server {
     running: JoinHandle<anyhow::Result<()>>,
     channel: Channel,
     uri: String,
+    http: Option<SocketAddr>,
     _directory: TempDir,
 }
 
@@ -51,9 +52,10 @@ impl Server {
         let lifecycle = Lifecycle::new();
         let app = App::bind(&config, lifecycle.clone()).await.unwrap();
         let uri = format!("http://{}", app.address().unwrap());
+        let http = app.http_address();
         let running = tokio::spawn(app.run());
         let channel = Channel::from_shared(uri.clone()).unwrap().connect_lazy();
-        Self { lifecycle, running, channel, uri, _directory: directory }
+        Self { lifecycle, running, channel, uri, http, _directory: directory }
     }
 
     /// Ends the coordinator; it must drain and close cleanly.
@@ -65,6 +67,11 @@ impl Server {
     /// Where it listens, as `host:port`.
     pub fn address(&self) -> &str {
         self.uri.trim_start_matches("http://")
+    }
+
+    /// Where figures and probes are, if the configuration says so.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// A channel without any header.

@@ -19,7 +19,7 @@ use super::{
     Open,
     faults::{BrokenBus, Losses, LossyBus},
     history::{Rng, Wanted, agent, for_seeds, may_read, orchestrator, put, state_after},
-    on_every_store, over_redis,
+    on_every_store, over_fleets,
     world::{POLL, Reader, World, lines},
 };
 
@@ -32,7 +32,7 @@ on_every_store!(
     promise_13_converges_without_bus,
 );
 
-over_redis!(promise_07_ordered_unique_reliable, promise_11_bookmarks);
+over_fleets!(promise_07_ordered_unique_reliable, promise_11_bookmarks);
 
 fn anybody(rng: &mut Rng) -> Principal {
     match rng.below(5) {
@@ -80,7 +80,7 @@ async fn promise_07_ordered_unique_reliable(open: Open<'_>) {
         let (which, seed) = (rng.below(3), rng.next());
         let lossy = |losses| Some(Arc::new(LossyBus::new(seed, losses)));
         let bus = match which {
-            _ if open.redis.is_some() => None,
+            _ if open.is_real() => None,
             0 => None,
             1 => lossy(Losses::SOME),
             _ => lossy(Losses::ALL),

@@ -19,7 +19,7 @@ use swarmem::{
 use super::{
     Open,
     history::{Wanted, agent, for_seeds, orchestrator, put, revision_of},
-    on_every_store, over_redis,
+    on_every_store, over_fleets,
     world::{Reader, World, assert_same, lines},
 };
 
@@ -30,7 +30,7 @@ on_every_store!(
     a_time_behind_everything_is_a_start_whatever_is_compacted,
 );
 
-over_redis!(
+over_fleets!(
     promise_09_resumable,
     promise_09_resumable_down_to_the_floor,
     promise_09_starts_that_are_not_there_are_refused,

@@ -16,7 +16,7 @@ use swarmem::{
 use super::{
     Open,
     history::{Wanted, agent, for_seeds, may_read, orchestrator, put, state_after},
-    on_every_store, over_redis,
+    on_every_store, over_fleets,
     world::{RESPONSE_BYTES, Reader, World, lines},
 };
 
@@ -28,7 +28,7 @@ on_every_store!(
     entries_before_count_for_the_size_of_a_response,
 );
 
-over_redis!(promise_10_snapshot_then_follow, promise_10_resumes_in_mid_snapshot,);
+over_fleets!(promise_10_snapshot_then_follow, promise_10_resumes_in_mid_snapshot,);
 
 /// The snapshot at a revision, of what is kept of the log of a world whose clock stood still since.
 fn snapshot(world: &World, who: &Principal, wanted: &Wanted, revision: u64) -> Vec<bytes::Bytes> {

@@ -60,8 +60,12 @@ fn settings(open: Open<'_>) -> Settings {
         lane_idle: Duration::from_secs(5),
         ring: RingLimits { events_max: RING, bytes_max: 4096 },
         feed_idle: FEED_IDLE,
-        // Over a real bus it is the bus that has to deliver.
-        poll_interval: if open.redis.is_some() { 3600 * POLL } else { POLL },
+        poll_interval: match (open.redis, open.postgres) {
+            // Over a real bus it is the bus that has to deliver.
+            (Some(_), _) => 3600 * POLL,
+            (None, Some(_)) => open.scaled(POLL),
+            (None, None) => POLL,
+        },
         poll_interval_bus_down: POLL_BUS_DOWN,
         backfills_max: BACKFILLS,
         response_bytes_max: RESPONSE_BYTES,
@@ -113,7 +117,12 @@ impl World {
     /// So many replicas over a working bus.
     pub async fn new(open: Open<'_>, replicas: usize) -> Self {
         let Some(server) = open.redis else {
-            return Self::over(open, replicas, Arc::new(LocalBus::default())).await;
+            let local = || Arc::new(LocalBus::default()) as Arc<dyn Bus>;
+            return match open.postgres {
+                // Nothing but the store joins them.
+                Some(_) => Self::with(open, |_| (0..replicas).map(|_| local()).collect()).await,
+                None => Self::over(open, replicas, local()).await,
+            };
         };
         let options = crate::bus::harness::options(server.port);
         let options = RedisOptions { prefix: uuid::Uuid::new_v4().to_string(), ..options };
@@ -128,7 +137,7 @@ impl World {
 
     async fn with(open: Open<'_>, buses: impl FnOnce(&TokenKey) -> Vec<Arc<dyn Bus>>) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_000_000_000)));
-        let store = Arc::new(Faulty::new((open.store)(Arc::clone(&clock))));
+        let store = Arc::new(Faulty::new(open.store(Arc::clone(&clock)).await));
         let swarm = SwarmId::parse("swarm").unwrap();
         let settings = settings(open);
         store.create_swarm(&swarm, settings.retention).await.unwrap();
