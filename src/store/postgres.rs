@@ -163,6 +163,10 @@ impl Store for PostgresStore {
         Ok(self.token_key.clone())
     }
 
+    fn pool(&self) -> super::Pool {
+        self.pool.size()
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         swarms::ping(&self.pool).await
     }

@@ -83,9 +83,14 @@ async fn figures_follow_what_happens() {
     }
     let put = "swarmem_rpcs_total{method=\"swarmem.v1.MemoryService/Put\",code=\"OK\"}";
     assert_eq!(figure(&server, put), 4.0);
-    for (gauge, is) in
-        [("store_up", 1.0), ("bus_up", 1.0), ("watch_streams", 1.0), ("feeds", 1.0), ("ring_events", 4.0)]
-    {
+    for (gauge, is) in [
+        ("store_up", 1.0),
+        ("store_connections_max", 4.0),
+        ("bus_up", 1.0),
+        ("watch_streams", 1.0),
+        ("feeds", 1.0),
+        ("ring_events", 4.0),
+    ] {
         assert_eq!(figure(&server, &format!("swarmem_{gauge}")), is, "{gauge}");
     }
     let endpoint = server.address().parse().unwrap();

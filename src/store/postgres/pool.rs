@@ -16,17 +16,25 @@ use super::{
     connect::{Connection, Target},
     failure::Failure,
 };
+use crate::store;
 
 pub(super) struct Pool {
     target: Target,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    max: usize,
 }
 
 impl Pool {
     pub fn new(target: Target, connections: u32) -> Arc<Self> {
-        let permits = Arc::new(Semaphore::new(connections as usize));
-        Arc::new(Self { target, idle: Mutex::default(), permits })
+        let max = connections as usize;
+        Arc::new(Self { target, idle: Mutex::default(), permits: Arc::new(Semaphore::new(max)), max })
+    }
+
+    /// How many are lent out, and how many there may be.
+    pub fn size(&self) -> store::Pool {
+        let busy = self.max.saturating_sub(self.permits.available_permits());
+        store::Pool { busy, max: self.max }
     }
 
     pub fn timeout(&self) -> Duration {
