@@ -178,13 +178,13 @@ BEGIN
                CASE WHEN l.content_bytes <= w.content_max THEN l.content END
         FROM unnest(entry_namespaces, entry_keys, entry_contents_max) w (namespace, key, content_max)
         CROSS JOIN LATERAL
-        -- Two bounds instead of equality, and the whole order: only one index fits. Asked for the newest revision of an
-        -- equal key, a planner without statistics walks the log backwards until it finds one, if there is one.
+        -- The first at or behind the name, in the whole order: only one index fits, and one step in it tells. Asked for the
+        -- newest revision of an equal key, a planner without statistics walks the log backwards until it finds one.
         (SELECT n.* FROM swarmem.log n
          WHERE n.swarm_id = for_swarm_id AND n.life = in_life
-           AND (n.namespace, n.key) >= (w.namespace, w.key) AND (n.namespace, n.key) <= (w.namespace, w.key)
+           AND (n.namespace, n.key) >= (w.namespace, w.key)
          ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1) l
-        WHERE l.change = 0
+        WHERE l.namespace = w.namespace AND l.key = w.key AND l.change = 0
     LOOP
         RETURN NEXT;
     END LOOP;
@@ -195,10 +195,11 @@ BEGIN
     FOR agent, request_id, digest, revision, nonce, time_us, outcome IN
         SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome
         FROM unnest(record_agents, record_ids) w (agent, request_id)
-        -- One look at a time: a join might read the whole table, which a planner without statistics takes for small.
+        -- As above: a planner without statistics takes the table for small, and any index for good.
         CROSS JOIN LATERAL
         (SELECT q.* FROM swarmem.requests q WHERE q.swarm_id = for_swarm_id AND q.life = in_life
-           AND q.agent = w.agent AND q.request_id = w.request_id LIMIT 1) r
+           AND (q.agent, q.request_id) >= (w.agent, w.request_id) ORDER BY q.agent, q.request_id LIMIT 1) r
+        WHERE r.agent = w.agent AND r.request_id = w.request_id
     LOOP
         RETURN NEXT;
     END LOOP;

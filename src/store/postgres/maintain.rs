@@ -55,8 +55,8 @@ static REMOVE: Sql = Sql {
      ), doomed AS (\
        SELECT p.revision, p.ordinal FROM due d CROSS JOIN LATERAL (\
          SELECT n.revision, n.ordinal FROM swarmem.log n WHERE n.swarm_id = $1 AND n.life = $2 \
-         AND (n.namespace, n.key) >= (d.namespace, d.key) AND (n.namespace, n.key) <= (d.namespace, d.key) \
-         AND n.revision < d.revision ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1) p \
+         AND n.namespace = d.namespace AND n.key = d.key AND n.revision < d.revision \
+         ORDER BY n.revision DESC LIMIT 1) p \
        UNION SELECT d.revision, d.ordinal FROM due d WHERE d.change = 1\
      ), gone AS (\
        DELETE FROM swarmem.log l USING doomed d WHERE l.swarm_id = $1 AND l.life = $2 \

@@ -174,7 +174,7 @@ pub(super) async fn history(
     page(swarm.head(), &rows, limit)
 }
 
-/// Two bounds instead of equality, and the whole order, so that only the index by name fits.
+/// The first at or behind each name, in the whole order, so that only the index by name fits.
 static ENTRIES: Sql = Sql {
     text: concat!(
         "SELECT w.place, ",
@@ -182,9 +182,9 @@ static ENTRIES: Sql = Sql {
         ", l.content FROM unnest($3, $4) WITH ORDINALITY w (namespace, key, place) CROSS JOIN LATERAL \
          (SELECT l.* FROM swarmem.log l WHERE l.swarm_id = $1 \
             AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
-            AND (l.namespace, l.key) >= (w.namespace, w.key) AND (l.namespace, l.key) <= (w.namespace, w.key) \
-            AND l.revision <= $5 \
-          ORDER BY l.namespace, l.key, l.revision DESC LIMIT 1) l WHERE l.change = 0"
+            AND (l.namespace, l.key) >= (w.namespace, w.key) AND l.revision <= $5 \
+          ORDER BY l.namespace, l.key, l.revision DESC LIMIT 1) l \
+         WHERE l.namespace = w.namespace AND l.key = w.key AND l.change = 0"
     ),
     types: &[Type::INT8, Type::TEXT, Type::TEXT_ARRAY, Type::TEXT_ARRAY, Type::INT8],
 };
