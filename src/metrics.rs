@@ -31,7 +31,7 @@ type Durations = Histogram;
 pub enum Phase {
     /// A request waits for its lane to take it.
     Queue,
-    /// The batch waits for its swarm's lock. Where a store locks and loads in one call, nothing.
+    /// The batch waits for its swarm's lock.
     Lock,
     /// What the batch touches is loaded.
     Load,
@@ -254,7 +254,7 @@ impl Metrics {
         to.register_with_unit(
             "write_phase",
             "How long the parts of a write took: queue (a request waits for its lane), and of a batch lock, load, apply, \
-             persist, commit, publish; where a store locks and loads in one call, that is load",
+             persist, commit, publish",
             Unit::Seconds,
             self.phases.clone(),
         );

@@ -99,8 +99,8 @@ CREATE TABLE swarmem.expiries (
 -- that did both would read entries from before the lock, and lose the updates of whoever held it. A function never
 -- changes under its name: one that differs gets the next number, so that old and new coordinators run side by side.
 --
--- No row: there is no such swarm. The first row is the head (kind 0) with the clock, read under the lock; then come the
--- versions below prefixes (1, place is the prefix), versions by name (2) and recorded outcomes (3).
+-- No row: there is no such swarm. The first row is the head (kind 0) with the clock, read under the lock, and how long the
+-- lock took; then come the versions below prefixes (1, place is the prefix), versions by name (2) and recorded outcomes (3).
 CREATE FUNCTION swarmem.lock_and_load_1(
     for_swarm_id bigint, for_name text,
     entry_namespaces text[], entry_keys text[], entry_contents_max bigint[],
@@ -109,15 +109,16 @@ CREATE FUNCTION swarmem.lock_and_load_1(
 ) RETURNS TABLE (
     kind smallint, place integer,
     life bigint, incarnation uuid, floor_revision bigint, floor_nonce uuid, entries bigint, clock_us bigint,
+    waited_us bigint,
     revision bigint, ordinal integer, nonce uuid, namespace text, key text, change smallint, cause smallint,
     time_us bigint, create_revision bigint, create_time_us bigint, version bigint, expire_us bigint,
     content_bytes bigint, meta bytea, content bytea,
     agent text, request_id text, digest bytea, outcome bytea
 )
--- An index in the order asked for is always there; a planner without statistics would rather sort what another one gives.
-LANGUAGE plpgsql VOLATILE SET enable_sort = off AS $$
+LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
+    called timestamptz := clock_timestamp();
     in_life bigint;
     remaining bigint;
     bounds integer;
@@ -135,9 +136,11 @@ BEGIN
     END IF;
     kind := 0;
     clock_us := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+    waited_us := greatest(clock_us - (extract(epoch FROM called) * 1000000)::bigint, 0);
     RETURN NEXT;
     in_life := life;
     life := NULL; incarnation := NULL; floor_revision := NULL; floor_nonce := NULL; entries := NULL; clock_us := NULL;
+    waited_us := NULL;
 
     kind := 1;
     FOR prefix IN 1 .. cardinality(prefix_limits) LOOP
@@ -180,13 +183,13 @@ BEGIN
                CASE WHEN l.content_bytes <= w.content_max THEN l.content END
         FROM unnest(entry_namespaces, entry_keys, entry_contents_max) w (namespace, key, content_max)
         CROSS JOIN LATERAL
-        -- The first at or behind the name, in the whole order: only one index fits, and one step in it tells. Asked for the
-        -- newest revision of an equal key, a planner without statistics walks the log backwards until it finds one.
+        -- A key as a range of one, in the order of its index: of an equal key the primary key of the table gives the
+        -- newest as well, walking back over the whole log.
         (SELECT n.* FROM swarmem.log n
          WHERE n.swarm_id = for_swarm_id AND n.life = in_life
-           AND (n.namespace, n.key) >= (w.namespace, w.key)
-         ORDER BY n.namespace, n.key, n.revision DESC LIMIT 1) l
-        WHERE l.namespace = w.namespace AND l.key = w.key AND l.change = 0
+           AND n.namespace = w.namespace AND n.key BETWEEN w.key AND w.key
+         ORDER BY n.key, n.revision DESC LIMIT 1) l
+        WHERE l.change = 0
     LOOP
         RETURN NEXT;
     END LOOP;
@@ -197,11 +200,10 @@ BEGIN
     FOR agent, request_id, digest, revision, nonce, time_us, outcome IN
         SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome
         FROM unnest(record_agents, record_ids) w (agent, request_id)
-        -- As above: a planner without statistics takes the table for small, and any index for good.
         CROSS JOIN LATERAL
         (SELECT q.* FROM swarmem.requests q WHERE q.swarm_id = for_swarm_id AND q.life = in_life
-           AND (q.agent, q.request_id) >= (w.agent, w.request_id) ORDER BY q.agent, q.request_id LIMIT 1) r
-        WHERE r.agent = w.agent AND r.request_id = w.request_id
+           AND q.agent = w.agent AND q.request_id BETWEEN w.request_id AND w.request_id
+         ORDER BY q.request_id LIMIT 1) r
     LOOP
         RETURN NEXT;
     END LOOP;
@@ -243,9 +245,12 @@ BEGIN
             outcome = excluded.outcome;
     END IF;
     IF cardinality(old_keys) > 0 THEN
-        DELETE FROM swarmem.expiries e USING unnest(old_expires, old_namespaces, old_keys) o (expire_us, namespace, key)
-        WHERE e.swarm_id = for_swarm_id AND e.life = for_life AND e.expire_us = o.expire_us
-          AND e.namespace = o.namespace AND e.key = o.key;
+        -- Where the rows are, and nothing else, names them, or the planner goes through all of the swarm's.
+        DELETE FROM swarmem.expiries e WHERE e.ctid = ANY (ARRAY(
+            SELECT d.ctid FROM unnest(old_expires, old_namespaces, old_keys) o (expire_us, namespace, key)
+            CROSS JOIN LATERAL (SELECT x.ctid FROM swarmem.expiries x
+                WHERE x.swarm_id = for_swarm_id AND x.life = for_life AND x.expire_us = o.expire_us
+                  AND x.namespace = o.namespace AND x.key = o.key LIMIT 1) d));
     END IF;
     IF cardinality(new_keys) > 0 THEN
         INSERT INTO swarmem.expiries (swarm_id, life, expire_us, namespace, key)
@@ -254,7 +259,8 @@ BEGIN
     UPDATE swarmem.heads SET revision = head_revision, nonce = head_nonce, time_us = head_time_us,
         entries = head_entries, content_bytes = head_content_bytes,
         next_expiry_us = CASE WHEN cardinality(old_keys) + cardinality(new_keys) = 0 THEN next_expiry_us ELSE
-            (SELECT min(e.expire_us) FROM swarmem.expiries e WHERE e.swarm_id = for_swarm_id AND e.life = for_life) END,
+            (SELECT e.expire_us FROM swarmem.expiries e WHERE e.swarm_id = for_swarm_id AND e.life = for_life
+             ORDER BY e.expire_us LIMIT 1) END,
         oldest_request_us = CASE WHEN cardinality(record_ids) = 0 THEN oldest_request_us ELSE
             coalesce(oldest_request_us, head_time_us) END
     WHERE swarm_id = for_swarm_id AND name = for_name AND life = for_life AND revision = prev;

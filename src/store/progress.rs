@@ -45,6 +45,12 @@ impl Progress {
         self.stamp(&self.locked);
     }
 
+    /// The swarm's lock was held at that time, as it turned out later.
+    pub fn locked_at(&self, at: Instant) {
+        let after = at.saturating_duration_since(self.begun);
+        self.locked.store(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// What the commit touches is loaded.
     pub(super) fn loaded(&self) {
         self.stamp(&self.loaded);

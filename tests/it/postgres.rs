@@ -9,6 +9,7 @@ mod pooler;
 mod program;
 mod standby;
 mod tls;
+mod work;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::{join, join4};
@@ -44,8 +45,9 @@ static LOCK_AND_LOAD: Sql = Sql {
 };
 
 static COMMITTED: Sql = Sql {
-    text: "SELECT EXISTS (SELECT 1 FROM swarmem.log l WHERE l.swarm_id = $1 AND l.revision > $3 AND l.nonce = $4 \
-     AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2)) AS found",
+    text: "SELECT EXISTS (SELECT 1 FROM (SELECT l.nonce FROM swarmem.log l WHERE l.swarm_id = $1 AND l.revision > $3 \
+       AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
+       ORDER BY l.revision, l.ordinal) l WHERE l.nonce = $4) AS found",
     types: &[Type::INT8, Type::TEXT, Type::INT8, Type::UUID],
 };
 
@@ -63,17 +65,19 @@ pub(super) async fn commit(
 ) -> Result<Applied, CommitError> {
     let mut lease = pool.lease().await.map_err(Failure::error)?;
     let footprint = batch.footprint();
+    let asked = Instant::now();
     let rows = match lease.deadline().bound(lock_and_load(lease.connection(), id, &footprint)).await {
         Ok(rows) => rows,
         Err(failure) => return Err(lease.give_up(failure).await.error().into()),
     };
-    let (life, loaded, database_clock) = match decode(&rows, &footprint) {
-        Ok(Some(loaded)) => loaded,
+    let Locked { life, loaded, clock: database_clock, waited } = match decode(&rows, &footprint) {
+        Ok(Some(locked)) => locked,
         nothing => {
             lease.undo().await;
             return Err(nothing.err().unwrap_or(Error::SwarmNotFound).into());
         }
     };
+    batch.progress.locked_at(asked + waited);
     let applied = batch.apply(loaded, clock.map_or(database_clock, Clock::now));
     if applied.commit.is_none() {
         lease.undo().await;
@@ -122,8 +126,18 @@ async fn lock_and_load(
     rows
 }
 
-/// The swarm's life, what was loaded, and the database's clock; none: there is no such swarm.
-fn decode(rows: &[Row], footprint: &Footprint) -> Result<Option<(i64, Loaded, Timestamp)>, Error> {
+/// What stands under the lock.
+struct Locked {
+    life: i64,
+    loaded: Loaded,
+    /// The database's.
+    clock: Timestamp,
+    /// How long the lock took.
+    waited: Duration,
+}
+
+/// None: there is no such swarm.
+fn decode(rows: &[Row], footprint: &Footprint) -> Result<Option<Locked>, Error> {
     let Some((first, rest)) = rows.split_first() else { return Ok(None) };
     let head = head(first)?;
     let limits: Vec<(&Prefix, usize)> =
@@ -156,7 +170,8 @@ fn decode(rows: &[Row], footprint: &Footprint) -> Result<Option<(i64, Loaded, Ti
         }
     }
     let clock = Timestamp::from_micros(get(first, "clock_us")?);
-    Ok(Some((get(first, "life")?, loaded, clock)))
+    let waited = Duration::from_micros(rows::unsigned(get(first, "waited_us")?)?);
+    Ok(Some(Locked { life: get(first, "life")?, loaded, clock, waited }))
 }
 
 fn head(row: &Row) -> Result<Head, Error> {

@@ -11,6 +11,19 @@ use tokio_postgres::{
 
 use super::{OpenError, Pooler, PostgresOptions, Tls, failure::told, tls::Verify};
 
+/// Every statement is written for one index, and the planner is left no other choice: one that has no statistics, or has
+/// planned when the tables were empty, takes any way for cheap. Then plans need not be made anew for each call either, nor
+/// compiled: the price of what is forbidden and has no alternative looks like that of a huge query.
+const PLANNER: [(&str, &str); 7] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
 /// A value of a statement.
 pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
@@ -144,22 +157,27 @@ impl Connection {
         self.client.is_closed()
     }
 
-    /// Bounds what a statement may take on the server, so that a lock outlives neither its caller's patience nor a
-    /// coordinator that is gone. A pooler's connections belong to everybody: there each transaction says it itself.
-    pub async fn limit(&self) -> Result<(), tokio_postgres::Error> {
+    /// Says how statements are to be planned, and bounds what they may take on the server, so that a lock outlives
+    /// neither its caller's patience nor a coordinator that is gone. A pooler's connections belong to everybody: there
+    /// each transaction says it itself.
+    pub async fn set_up(&self) -> Result<(), tokio_postgres::Error> {
         match self.pooler {
-            Pooler::None => self.client.batch_execute(&self.limits("")).await,
+            Pooler::None => self.client.batch_execute(&self.settings("")).await,
             Pooler::Transaction => Ok(()),
         }
     }
 
-    fn limits(&self, scope: &str) -> String {
+    fn settings(&self, scope: &str) -> String {
         let ms = self.timeout.as_millis();
-        format!(
+        let mut settings = format!(
             "SET {scope} statement_timeout = {ms}; SET {scope} lock_timeout = {}; \
              SET {scope} idle_in_transaction_session_timeout = {ms}",
             ms * 3 / 4
-        )
+        );
+        for (name, value) in PLANNER {
+            settings.extend(["; SET ", scope, " ", name, " = ", value]);
+        }
+        settings
     }
 
     /// Makes a statement ready to be sent. The first time on a connection it takes a round trip: before anything is
@@ -240,7 +258,7 @@ impl Connection {
     async fn begin_as(&self, begin: &str) -> Result<(), tokio_postgres::Error> {
         match self.pooler {
             Pooler::None => self.run(begin).await,
-            Pooler::Transaction => self.run(&format!("{begin}; {}", self.limits("LOCAL"))).await,
+            Pooler::Transaction => self.run(&format!("{begin}; {}", self.settings("LOCAL"))).await,
         }
     }
 

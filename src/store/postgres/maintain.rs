@@ -34,7 +34,7 @@ static RAISE: Sql = Sql {
     text: "UPDATE swarmem.heads h SET floor_revision = least($3, h.revision), \
      floor_nonce = CASE WHEN $3 >= h.revision THEN h.nonce ELSE \
        (SELECT l.nonce FROM swarmem.log l WHERE l.swarm_id = $1 AND l.life = h.life AND l.revision = $3 \
-        AND l.ordinal = 0) END \
+        ORDER BY l.revision, l.ordinal LIMIT 1) END \
      WHERE h.swarm_id = $1 AND h.name = $2 AND h.floor_revision < least($3, h.revision)",
     types: &[Type::INT8, Type::TEXT, Type::INT8],
 };
@@ -46,21 +46,25 @@ static LAST_OF_PASS: Sql = Sql {
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
 
-/// Removes what the versions behind `$3`, up to `$4`, supersede: of each entry the one before, because older ones went
-/// in earlier passes; and the tombstones among them.
+/// Removes what the versions behind `$3`, up to `$4`, supersede: among themselves, and of each entry the one before them,
+/// because older ones went in earlier passes; and the tombstones among them. Rows of the log never change, so where they
+/// are names them; nothing else does, or the planner goes through all of the swarm to look for them.
 static REMOVE: Sql = Sql {
     text: "WITH due AS (\
-       SELECT l.namespace, l.key, l.revision, l.ordinal, l.change FROM swarmem.log l \
-       WHERE l.swarm_id = $1 AND l.life = $2 AND l.revision > $3 AND l.revision <= $4\
-     ), doomed AS (\
-       SELECT p.revision, p.ordinal FROM due d CROSS JOIN LATERAL (\
-         SELECT n.revision, n.ordinal FROM swarmem.log n WHERE n.swarm_id = $1 AND n.life = $2 \
-         AND n.namespace = d.namespace AND n.key = d.key AND n.revision < d.revision \
-         ORDER BY n.revision DESC LIMIT 1) p \
-       UNION SELECT d.revision, d.ordinal FROM due d WHERE d.change = 1\
+       SELECT l.ctid AS place, l.namespace, l.key, l.change <> 0 OR lead(true, 1, false) OVER e AS doomed, \
+         row_number() OVER e = 1 AS first \
+       FROM (SELECT l.ctid, l.* FROM swarmem.log l \
+         WHERE l.swarm_id = $1 AND l.life = $2 AND l.revision > $3 AND l.revision <= $4 \
+         ORDER BY l.revision, l.ordinal) l \
+       WINDOW e AS (PARTITION BY l.namespace, l.key ORDER BY l.revision)\
      ), gone AS (\
-       DELETE FROM swarmem.log l USING doomed d WHERE l.swarm_id = $1 AND l.life = $2 \
-       AND l.revision = d.revision AND l.ordinal = d.ordinal RETURNING l.revision\
+       DELETE FROM swarmem.log l WHERE l.ctid = ANY (ARRAY(\
+         SELECT d.place FROM due d WHERE d.doomed UNION ALL \
+         SELECT p.ctid FROM due d CROSS JOIN LATERAL (SELECT n.ctid FROM swarmem.log n \
+           WHERE n.swarm_id = $1 AND n.life = $2 AND n.revision <= $3 \
+             AND n.namespace = d.namespace AND n.key BETWEEN d.key AND d.key \
+           ORDER BY n.key, n.revision DESC LIMIT 1) p \
+         WHERE d.first)) RETURNING l.revision\
      ) SELECT count(*) AS removed FROM gone",
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
@@ -163,16 +167,15 @@ static OUTDATED: Sql = Sql {
 };
 
 static FORGET: Sql = Sql {
-    text: "WITH gone AS (DELETE FROM swarmem.requests r WHERE r.swarm_id = $1 AND r.life = $2 \
-       AND (r.agent, r.request_id) IN (SELECT o.agent, o.request_id FROM swarmem.requests o \
-         WHERE o.swarm_id = $1 AND o.life = $2 AND o.time_us <= $3 ORDER BY o.time_us LIMIT $4) \
+    text: "WITH gone AS (DELETE FROM swarmem.requests r WHERE r.ctid = ANY (ARRAY(SELECT o.ctid FROM swarmem.requests o \
+         WHERE o.swarm_id = $1 AND o.life = $2 AND o.time_us <= $3 ORDER BY o.time_us LIMIT $4)) \
        RETURNING r.time_us) SELECT count(*) AS removed FROM gone",
     types: &[Type::INT8, Type::INT8, Type::INT8, Type::INT8],
 };
 
 static OLDEST: Sql = Sql {
     text: "UPDATE swarmem.heads h SET oldest_request_us = \
-       (SELECT min(r.time_us) FROM swarmem.requests r WHERE r.swarm_id = $1 AND r.life = $2) \
+       (SELECT r.time_us FROM swarmem.requests r WHERE r.swarm_id = $1 AND r.life = $2 ORDER BY r.time_us LIMIT 1) \
      WHERE h.swarm_id = $1 AND h.life = $2",
     types: &[Type::INT8, Type::INT8],
 };
@@ -250,7 +253,7 @@ async fn remains(pool: &Arc<Pool>, shard: i64, life: i64, rows_max: i64) -> Resu
                 text: concat!(
                     "WITH gone AS (DELETE FROM swarmem.",
                     $table,
-                    " t WHERE t.swarm_id = $1 AND t.life = $2 AND t.ctid = ANY (ARRAY(SELECT o.ctid FROM swarmem.",
+                    " t WHERE t.ctid = ANY (ARRAY(SELECT o.ctid FROM swarmem.",
                     $table,
                     " o WHERE o.swarm_id = $1 AND o.life = $2 LIMIT $3)) RETURNING 1) \
                      SELECT count(*) AS removed FROM gone"

@@ -57,7 +57,7 @@ impl Pool {
 
     async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
         let connection = self.target.connect().await?;
-        connection.limit().await?;
+        connection.set_up().await?;
         Ok(connection)
     }
 

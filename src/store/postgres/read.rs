@@ -85,8 +85,9 @@ fn at_most(at: At) -> i64 {
 }
 
 static MARK: Sql = Sql {
-    text: "SELECT l.nonce FROM swarmem.log l WHERE l.swarm_id = $1 AND l.revision = $3 AND l.ordinal = 0 \
-     AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2)",
+    text: "SELECT l.nonce FROM swarmem.log l WHERE l.swarm_id = $1 AND l.revision = $3 \
+     AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
+     ORDER BY l.revision, l.ordinal LIMIT 1",
     types: &[Type::INT8, Type::TEXT, Type::INT8],
 };
 
@@ -106,21 +107,39 @@ pub(super) async fn mark_at(
     Ok((head, Mark { revision, nonce }))
 }
 
-// Of a page as many rows leave the database as its bytes allow, give or take the last; `followed` says of each whether
-// there is one behind it. Contents are read only of what leaves.
+/// A page of the swarm's versions: those that `which` names, in an order, as many rows and bytes as two parameters allow.
+/// As many leave the database as the bytes allow, give or take the last; `followed` says of each whether there is one
+/// behind it. Contents are read only of what leaves.
+macro_rules! page_of {
+    ($which:literal, $order:literal, $rows:literal, $bytes:literal) => {
+        concat!(
+            "SELECT ",
+            version_columns!(),
+            ", l.content, l.followed FROM (\
+               SELECT l.*, lead(true, 1, false) OVER w AS followed, row_number() OVER w AS row, \
+                 sum(l.content_bytes + octet_length(l.meta)) OVER w - l.content_bytes - octet_length(l.meta) \
+                   AS before \
+               FROM (SELECT l.* FROM swarmem.log l WHERE l.swarm_id = $1 \
+                 AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) AND ",
+            $which,
+            " ORDER BY ",
+            $order,
+            " LIMIT ",
+            $rows,
+            " + 1) l WINDOW w AS (ORDER BY ",
+            $order,
+            ")) l WHERE l.row <= ",
+            $rows,
+            " AND l.before < ",
+            $bytes,
+            " ORDER BY ",
+            $order
+        )
+    };
+}
+
 static LOG: Sql = Sql {
-    text: concat!(
-        "SELECT ",
-        version_columns!(),
-        ", l.content, l.followed FROM (\
-           SELECT l.*, lead(true, 1, false) OVER w AS followed, row_number() OVER w AS row, \
-             sum(l.content_bytes + octet_length(l.meta)) OVER w - l.content_bytes - octet_length(l.meta) AS before \
-           FROM (SELECT l.* FROM swarmem.log l WHERE l.swarm_id = $1 \
-             AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
-             AND (l.revision, l.ordinal) > ($3, $4) ORDER BY l.revision, l.ordinal LIMIT $5 + 1) l \
-           WINDOW w AS (ORDER BY l.revision, l.ordinal)) l \
-         WHERE l.row <= $5 AND l.before < $6 ORDER BY l.revision, l.ordinal"
-    ),
+    text: page_of!("(l.revision, l.ordinal) > ($3, $4)", "l.revision, l.ordinal", "$5", "$6"),
     types: &[Type::INT8, Type::TEXT, Type::INT8, Type::INT4, Type::INT8, Type::INT8],
 };
 
@@ -144,17 +163,11 @@ pub(super) async fn log(
 }
 
 static HISTORY: Sql = Sql {
-    text: concat!(
-        "SELECT ",
-        version_columns!(),
-        ", l.content, l.followed FROM (\
-           SELECT l.*, lead(true, 1, false) OVER w AS followed, row_number() OVER w AS row, \
-             sum(l.content_bytes + octet_length(l.meta)) OVER w - l.content_bytes - octet_length(l.meta) AS before \
-           FROM (SELECT l.* FROM swarmem.log l WHERE l.swarm_id = $1 \
-             AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
-             AND l.namespace = $3 AND l.key = $4 AND l.revision < $5 ORDER BY l.revision DESC LIMIT $6 + 1) l \
-           WINDOW w AS (ORDER BY l.revision DESC)) l \
-         WHERE l.row <= $6 AND l.before < $7 ORDER BY l.revision DESC"
+    text: page_of!(
+        "l.namespace = $3 AND l.key BETWEEN $4 AND $4 AND l.revision < $5",
+        "l.key, l.revision DESC",
+        "$6",
+        "$7"
     ),
     types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::INT8, Type::INT8],
 };
@@ -174,7 +187,8 @@ pub(super) async fn history(
     page(swarm.head(), &rows, limit)
 }
 
-/// The first at or behind each name, in the whole order, so that only the index by name fits.
+/// Of each name the newest. A key is asked for as a range of one, in the order of its index: of an equal key the primary
+/// key of the table gives the newest as well, walking back over the whole log.
 static ENTRIES: Sql = Sql {
     text: concat!(
         "SELECT w.place, ",
@@ -182,9 +196,9 @@ static ENTRIES: Sql = Sql {
         ", l.content FROM unnest($3, $4) WITH ORDINALITY w (namespace, key, place) CROSS JOIN LATERAL \
          (SELECT l.* FROM swarmem.log l WHERE l.swarm_id = $1 \
             AND l.life = (SELECT h.life FROM swarmem.heads h WHERE h.swarm_id = $1 AND h.name = $2) \
-            AND (l.namespace, l.key) >= (w.namespace, w.key) AND l.revision <= $5 \
-          ORDER BY l.namespace, l.key, l.revision DESC LIMIT 1) l \
-         WHERE l.namespace = w.namespace AND l.key = w.key AND l.change = 0"
+            AND l.namespace = w.namespace AND l.key BETWEEN w.key AND w.key AND l.revision <= $5 \
+          ORDER BY l.key, l.revision DESC LIMIT 1) l \
+         WHERE l.change = 0"
     ),
     types: &[Type::INT8, Type::TEXT, Type::TEXT_ARRAY, Type::TEXT_ARRAY, Type::INT8],
 };

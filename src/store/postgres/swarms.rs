@@ -130,7 +130,8 @@ static HEADS: Sql = Sql {
         "SELECT w.place, ",
         swarm_columns!(),
         " FROM unnest($1, $2) WITH ORDINALITY w (swarm_id, name, place) \
-         JOIN swarmem.heads h ON h.swarm_id = w.swarm_id AND h.name = w.name"
+         CROSS JOIN LATERAL (SELECT h.* FROM swarmem.heads h WHERE h.swarm_id = w.swarm_id AND h.name = w.name \
+         LIMIT 1) h"
     ),
     types: &[Type::INT8_ARRAY, Type::TEXT_ARRAY],
 };

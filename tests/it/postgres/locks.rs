@@ -1,15 +1,16 @@
 //! What coordinators that share a database see of each other's commits.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::{Duration, Instant}};
 
 use swarmem::{
     domain::{
         apply::Refusal,
+        limits::Limits,
         namespace::NamespaceRange,
         request::{Condition, Test},
-        swarm::Revision,
+        swarm::{Nonce, Revision},
     },
-    store::{At, CommitError, Error, postgres::PostgresOptions},
+    store::{At, Batch, CommitError, Error, postgres::PostgresOptions},
 };
 use tokio::task::JoinSet;
 
@@ -52,6 +53,29 @@ async fn a_commit_sees_what_was_committed_while_it_waited_for_the_lock() {
     assert_eq!((of, &*current.body.content), (path("shared/x", "k"), "2"));
     assert_eq!(h.put(&id, "shared/x", "k", "3").await.revision, Revision(3));
     h.check_invariants().await;
+}
+
+/// The figures of a write tell another's lock from a slow read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wait_for_a_lock_is_told_apart_from_the_loading() {
+    let database = Database::new();
+    let h = Arc::new(harness(PostgresOptions::new(database.url())).await);
+    let id = h.create("a").await;
+    h.put(&id, "shared/x", "k", "1").await;
+    let other = stranger(&database).await;
+    other.batch_execute("BEGIN; SELECT 1 FROM swarmem.heads FOR UPDATE").await.unwrap();
+    let requests = vec![Arc::new(put("shared/x", "k", "2"))];
+    let batch = Batch::new(requests, Nonce([1; 16]), Limits::default());
+    let progress = Arc::clone(&batch.progress);
+    let waiting = tokio::spawn({
+        let (h, id) = (Arc::clone(&h), id.clone());
+        async move { h.store.commit(&id, &batch).await }
+    });
+    blocked(&database, 1).await;
+    other.batch_execute("SELECT pg_sleep(0.2); COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
+    let phases = progress.phases();
+    assert!(phases.lock >= Duration::from_millis(200) && phases.load < phases.lock, "{phases:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
