@@ -1,6 +1,9 @@
 //! What coordinators that share a database see of each other's commits.
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use swarmem::{
     domain::{

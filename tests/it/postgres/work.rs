@@ -49,11 +49,13 @@ async fn look_up(h: &Harness, id: &SwarmId, from: u64, at: At) {
 /// Everything that a store is asked for, each a few times as much as it reads when it reads what it has to.
 const STEPS: &[Step] = &[
     step!("ten new entries with a TTL, under ids", 400, |h, id| {
-        let requests = keys(90_000).map(|key| once("ann", &key, 1, vec![op::put_for("shared/x", &key, "1", 9_999)]));
+        let requests =
+            keys(90_000).map(|key| once("ann", &key, 1, vec![op::put_for("shared/x", &key, "1", 9_999)]));
         h.commit(id, requests).await
     }),
     step!("the same again", 200, |h, id| {
-        let requests = keys(90_000).map(|key| once("ann", &key, 1, vec![op::put_for("shared/x", &key, "1", 9_999)]));
+        let requests =
+            keys(90_000).map(|key| once("ann", &key, 1, vec![op::put_for("shared/x", &key, "1", 9_999)]));
         h.commit(id, requests).await
     }),
     step!("a later end for ten entries", 400, |h, id| {
@@ -76,7 +78,8 @@ const STEPS: &[Step] = &[
         h.store.log(id, LogCursor::after(Revision(VERSIONS / 2)), TEN).await.unwrap()
     }),
     step!("a range", 2_000, |h, id| {
-        let scan = Scan { range: NamespaceRange::all(), after: None, at: At::Newest, limit: TEN, content: true };
+        let scan =
+            Scan { range: NamespaceRange::all(), after: None, at: At::Newest, limit: TEN, content: true };
         h.store.scan(id, &scan).await.unwrap()
     }),
     step!("a revision", 50, |h, id| h.store.mark_at(id, Revision(VERSIONS / 2)).await.unwrap()),
@@ -186,7 +189,11 @@ async fn a_plan_for_empty_tables_is_good_for_full_ones() {
     h.commit(&small, (0..10).map(|n| write(vec![op::put("shared/x", &n.to_string(), "1")]))).await;
     for _ in 0..7 {
         for step in STEPS {
-            if !step.what.contains("middle") && !step.what.contains("deleted") && step.what != "a revision" && !step.what.contains("before") {
+            if !step.what.contains("middle")
+                && !step.what.contains("deleted")
+                && step.what != "a revision"
+                && !step.what.contains("before")
+            {
                 (step.call)(&h, &small).await;
             }
         }
