@@ -133,9 +133,13 @@ impl MemoryService for Bare {
 impl WatchService for Bare {
     type WatchStream = Sent<WatchResponse>;
 
-    /// The start's revision says how many events a response holds.
+    /// The start's revision says how many events a response holds; without one there is an event for each put.
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        let Some(Start::Revision(events)) = request.into_inner().start else { return none() };
+        let (events, each_put) = match request.into_inner().start {
+            None => (1, true),
+            Some(Start::Revision(events)) => (events, false),
+            Some(_) => return none(),
+        };
         let event = v1::Event {
             r#type: v1::event::Type::Put.into(),
             cause: v1::Cause::Write.into(),
@@ -153,10 +157,16 @@ impl WatchService for Bare {
             ..WatchResponse::default()
         };
         let first = WatchResponse { r#type: WatchResponseType::Bookmark.into(), ..WatchResponse::default() };
-        let flowing = stream::unfold((batch, self.flows.subscribe()), async |(batch, mut flows)| {
-            flows.wait_for(|&flows| flows).await.ok()?;
-            Some((Ok(batch.clone()), (batch, flows)))
-        });
+        let flowing = stream::unfold(
+            (batch, self.flows.subscribe(), each_put),
+            async |(batch, mut flows, each_put)| {
+                match each_put {
+                    true => flows.changed().await.ok()?,
+                    false => drop(flows.wait_for(|&flows| flows).await.ok()?),
+                }
+                Some((Ok(batch.clone()), (batch, flows, each_put)))
+            },
+        );
         Ok(Response::new(Box::pin(stream::iter([Ok(first)]).chain(flowing))))
     }
 }
@@ -209,9 +219,17 @@ impl Drop for Server {
 pub struct Watch(client::Watch);
 
 impl Watch {
-    /// Opens it; its responses hold so many events each.
+    /// Opens it; its responses hold so many events each, and come as fast as they can.
     pub async fn open(client: &Client, events: u64) -> anyhow::Result<Self> {
-        let start = Some(Start::Revision(events.max(1)));
+        Self::from(client, Some(Start::Revision(events.max(1)))).await
+    }
+
+    /// Opens one that brings an event for each put.
+    pub async fn of_puts(client: &Client) -> anyhow::Result<Self> {
+        Self::from(client, None).await
+    }
+
+    async fn from(client: &Client, start: Option<Start>) -> anyhow::Result<Self> {
         let mut watch = client.watch(v1::WatchRequest { start, ..v1::WatchRequest::default() }).await?;
         watch.next().await?.context("the watch ended")?;
         Ok(Self(watch))

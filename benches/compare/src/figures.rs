@@ -41,6 +41,18 @@ pub const FIGURES: &[(&str, &str, &str, Target)] = &[
     ("rss_per_idle_watcher", "bytes", "etcd", Target::Max(16_000.0)),
     ("start_to_serving", "us", "etcd", Target::Max(100_000.0)),
     ("fdatasync_p50", "us", "", Target::None),
+    ("fleet_put_unary_64", "1/s", "pgbench", Target::RatioMin(10.0)),
+    ("fleet_put_write", "1/s", "own SQL", Target::RatioMin(0.7)),
+    ("fleet_rows_per_commit", "rows", "", Target::None),
+    ("fleet_put_64_swarms", "1/s", "1 swarm", Target::RatioMin(1.0)),
+    ("fleet_put_2_replicas", "1/s", "1 repl.", Target::RatioMin(0.7)),
+    ("fleet_watch_p50", "us", "sum", Target::RatioMax(1.5)),
+    ("fleet_watch_p99", "us", "", Target::None),
+    ("part_transaction_p50", "us", "", Target::None),
+    ("part_publish_p50", "us", "", Target::None),
+    ("part_tonic_unary_p50", "us", "", Target::None),
+    ("part_tonic_delivery_p50", "us", "", Target::None),
+    ("part_bare_commit_p50", "us", "", Target::None),
 ];
 
 /// Ours and theirs, in one round.
@@ -145,7 +157,7 @@ pub fn print(compared: &Compared, json: bool) -> anyhow::Result<()> {
     if !json {
         writeln!(
             out,
-            "{:<27} {:<6} {:>12} {:>12} {:>7}  {:<18} MET",
+            "{:<32} {:<7} {:>12} {:>12} {:>7}  {:<18} MET",
             "FIGURE", "PEER", "OURS", "THEIRS", "RATIO", "TARGET"
         )?;
     }
@@ -158,7 +170,7 @@ pub fn print(compared: &Compared, json: bool) -> anyhow::Result<()> {
         let figure = format!("{} ({})", row.figure, row.unit);
         let (ours, theirs, ratio) = (number(row.ours), number(row.theirs), number(row.ratio));
         let Row { peer, target, .. } = row;
-        writeln!(out, "{figure:<32} {peer:<6} {ours:>12} {theirs:>12} {ratio:>7}  {target:<20} {met}")?;
+        writeln!(out, "{figure:<32} {peer:<7} {ours:>12} {theirs:>12} {ratio:>7}  {target:<20} {met}")?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 mod bare;
 mod etcd;
 mod figures;
+mod fleet;
 mod ours;
 mod rounds;
 mod scale;
@@ -27,7 +28,7 @@ struct Args {
     #[arg(long, global = true)]
     quick: bool,
     /// Take turns so often; by default 5, or 3 with --quick
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     rounds: Option<usize>,
     /// The program to measure; by default the one beside this
     #[arg(long, global = true, value_name = "PATH")]
@@ -46,6 +47,8 @@ struct Args {
 enum Command {
     /// How cost grows with entries, swarms and watchers
     Scale,
+    /// Two coordinators over PostgreSQL and Redis beside what the two do by themselves
+    Fleet,
     /// Run the bare tonic server; what this program starts for itself
     #[command(hide = true)]
     Bare,
@@ -83,6 +86,10 @@ fn main() -> anyhow::Result<()> {
         match args.command {
             Some(Command::Bare) => bare::serve().await,
             Some(Command::Scale) => scale::run(&args).await,
+            Some(Command::Fleet) => {
+                let compared = fleet::run(&args).await.context("the comparison failed")?;
+                figures::print(&compared, args.json)
+            }
             None => {
                 let compared = rounds::run(&args).await.context("the comparison failed")?;
                 figures::print(&compared, args.json)

@@ -95,7 +95,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Compared> {
 }
 
 /// For people who wait; the figures alone are on standard output.
-fn progress(text: &str) {
+pub fn progress(text: &str) {
     use std::io::Write as _;
     // Whoever cannot read it loses nothing that is counted on.
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -348,7 +348,8 @@ where
     })
 }
 
-async fn delays<E, O>(
+/// How long each write at that pace took until all had heard of it.
+pub async fn delays<E, O>(
     audience: &mut Audience<E>,
     writers: impl Fn() -> Vec<O>,
     rate_per_s: f64,
