@@ -223,13 +223,16 @@ CREATE FUNCTION swarmem.persist_1(
     new_expires bigint[], new_namespaces text[], new_keys text[]
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
+DECLARE
+    -- A value that is assigned is computed at once; a PERFORM would run a query.
+    set_to text;
 BEGIN
     -- What is acknowledged has to be durable, whatever the server's default is.
     IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
+        set_to := set_config('synchronous_commit', 'on', true);
     END IF;
     -- It ends at this call: a COMMIT that waits for a synchronous standby, and is cut short, has committed without it.
-    PERFORM set_config('statement_timeout', '0', true);
+    set_to := set_config('statement_timeout', '0', true);
     INSERT INTO swarmem.log (swarm_id, life, nonce, revision, ordinal, change, cause, time_us, create_revision,
         create_time_us, version, expire_us, content_bytes, namespace, key, meta, content)
     SELECT for_swarm_id, for_life, head_nonce, v.* FROM unnest(log_revisions, log_ordinals, log_changes, log_causes,
