@@ -4,6 +4,7 @@
 use std::{env, fs, path::Path};
 
 pub mod attributes;
+pub mod bus;
 pub mod codec;
 pub mod filter;
 pub mod json;
@@ -29,12 +30,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "paths", check: paths::check, seeds: paths::seeds },
     Target { name: "tokens", check: tokens::check, seeds: tokens::seeds },
     Target { name: "attributes", check: attributes::check, seeds: attributes::seeds },
     Target { name: "filter", check: filter::check, seeds: filter::seeds },
     Target { name: "codec", check: codec::check, seeds: codec::seeds },
+    Target { name: "bus", check: bus::check, seeds: bus::seeds },
     Target { name: "wire", check: wire::check, seeds: wire::seeds },
     Target { name: "rpc_bytes", check: rpc_bytes::check, seeds: rpc_bytes::seeds },
     Target { name: "rpc_calls", check: rpc_calls::check, seeds: rpc_calls::seeds },

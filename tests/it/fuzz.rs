@@ -83,7 +83,7 @@ macro_rules! targets {
     };
 }
 
-targets! { paths tokens attributes filter codec wire rpc_bytes rpc_calls }
+targets! { paths tokens attributes filter codec bus wire rpc_bytes rpc_calls }
 
 #[test]
 fn the_oracle_of_the_wire_is_the_protocol() {
