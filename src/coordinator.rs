@@ -74,7 +74,7 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// and how often while the bus is down.
     pub poll_interval_bus_down: Duration,
-    /// How many feeds at once read from the log what they have missed.
+    /// How many feeds at once read from the log what they have missed, and how many watches at once where they start.
     pub backfills_max: usize,
     /// About how many bytes of events one response of a watch carries.
     pub response_bytes_max: usize,
@@ -129,6 +129,7 @@ struct Shared {
     /// Something may have been missed: the tail poll is to look now.
     look: Notify,
     backfills: Semaphore,
+    openings: Arc<Semaphore>,
 }
 
 /// One replica of the service.
@@ -171,6 +172,7 @@ impl Coordinator {
             drain: drain::Schedule::over(settings.drain_spread),
             look: Notify::new(),
             backfills: Semaphore::new(settings.backfills_max),
+            openings: Arc::new(Semaphore::new(settings.backfills_max)),
             settings,
             lanes,
             feeds,
@@ -210,25 +212,46 @@ impl Coordinator {
     /// regularly, it also finds out that a store that took no writes takes them again.
     pub async fn failing_since(&self) -> Option<Instant> {
         let asked = Instant::now();
+        let trouble = &self.shared.trouble;
         let (reads, writes) = (Arc::clone(&self.shared.store), Arc::clone(&self.shared.store));
-        let fails = match self.within_patience(async move { Ok(reads.ping().await?) }).await {
-            Some(Ok(())) => match self.shared.trouble.look() {
+        if self.within_patience(async move { Ok(reads.ping().await?) }).await.is_none() {
+            trouble.read_timed_out();
+        }
+        // Where everybody waits for a connection, that others are answered is an answer too.
+        let answered = trouble.answered();
+        let failing = if answered < asked {
+            Some(answered)
+        } else {
+            trouble.judge_writes(match trouble.look() {
                 Writes::Fine => None,
                 Writes::Failing(since) => Some(since),
                 Writes::Suspect => {
                     let answer = self.within_patience(async move { Ok(writes.ping_write().await?) }).await;
                     (!matches!(answer, Some(Ok(())))).then_some(asked)
                 }
-            },
-            Some(Err(_)) => Some(asked),
-            None => {
-                self.shared.trouble.read_timed_out();
-                Some(asked)
-            }
+            })
         };
-        let failing = self.shared.trouble.judge(fails);
         self.shared.metrics.now.store_up.set(failing.is_none().into());
         failing
+    }
+
+    /// When the store last answered a read.
+    #[must_use]
+    pub fn answered(&self) -> Instant {
+        self.shared.trouble.answered()
+    }
+
+    /// Returns as soon as the store has answered nothing for `time`, but leaves it `at_least` from now on.
+    pub async fn silent_for(&self, time: Duration, at_least: Duration) {
+        let earliest = Instant::now() + at_least;
+        loop {
+            let due = earliest.max(self.answered() + time);
+            if due <= Instant::now() {
+                break;
+            }
+            tokio::time::sleep_until(due).await;
+        }
+        self.shared.metrics.now.store_up.set(0);
     }
 
     /// What the store answers, unless it takes too long.

@@ -1,12 +1,17 @@
 //! `grpc.health.v1`: one status per service, as the protocol says: nothing serves before it does, and watching an
 //! unknown service answers `SERVICE_UNKNOWN` and goes on.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{Stream, stream};
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, sleep_until},
 };
 use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{
@@ -26,8 +31,11 @@ const NEED_THE_STORE: [&str; 2] = ["swarmem.v1.MemoryService", "swarmem.v1.Swarm
 
 /// How often the store is asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// When the store has failed for so long, the services that need it stop serving.
+/// When the store has failed for so long, counted from the last good answer, the services that need it stop serving. One
+/// good answer and they serve again: so they change no more than once in this time, whatever the store does.
 const FAILING_MAX: Duration = Duration::from_secs(3);
+/// A store that is asked has so long to answer at least: this process may have stood still itself.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// Whether the services that need the store serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,23 +94,43 @@ impl HealthBoard {
 
     /// Keeps the statuses true until the coordinator shuts down; then nothing but liveness serves.
     pub async fn keep(self, coordinator: Coordinator, lifecycle: Lifecycle) {
-        let mut interval = interval(PROBE_INTERVAL);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => {}
-                () = lifecycle.soft.cancelled() => break,
-            }
-            match self.probe(&coordinator).await {
-                Some(StoreServes::No) => {
-                    tracing::warn!("the store has failed for too long: services that need it stop serving");
-                }
-                Some(StoreServes::Yes) => tracing::info!("the store answers: all services serve"),
-                None => {}
-            }
+        tokio::select! {
+            () = self.probe_regularly(&coordinator) => {}
+            () = lifecycle.soft.cancelled() => {}
         }
         self.set(|_| false);
         self.0.send_modify(|board| board.closed = true);
+    }
+
+    async fn probe_regularly(&self, coordinator: &Coordinator) {
+        loop {
+            let asked = Instant::now();
+            let mut probe = pin!(self.probe(coordinator));
+            let said = tokio::select! {
+                said = &mut probe => said,
+                // The end of a probe that nothing answers is not waited for.
+                () = coordinator.silent_for(FAILING_MAX, ANSWER_MIN) => {
+                    report(self.set(|service| !NEED_THE_STORE.contains(&service)).then_some(StoreServes::No));
+                    probe.await
+                }
+            };
+            report(said);
+            let mut due = asked + PROBE_INTERVAL;
+            if self.serves_memory() {
+                due = due.min(coordinator.answered() + FAILING_MAX);
+            }
+            sleep_until(due).await;
+        }
+    }
+}
+
+fn report(news: Option<StoreServes>) {
+    match news {
+        Some(StoreServes::No) => {
+            tracing::warn!("the store has failed for too long: services that need it stop serving");
+        }
+        Some(StoreServes::Yes) => tracing::info!("the store answers: all services serve"),
+        None => {}
     }
 }
 

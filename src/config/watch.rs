@@ -23,7 +23,8 @@ pub struct Watch {
     pub poll_interval_ms: u64,
     /// The same while the bus is down, if that is less.
     pub poll_interval_bus_down_ms: u64,
-    /// How many swarms at once have what was missed read from the store.
+    /// How many swarms at once have what was missed read from the store, and how many watches at once are opened; further
+    /// ones wait for their turn.
     pub backfills_max: usize,
     /// How often an idle stream gets a bookmark, unless its request says otherwise.
     pub bookmark_interval_ms: u64,

@@ -230,19 +230,24 @@ async fn follow(shared: &Arc<Shared>, feed: &Arc<Feed>) {
     // Subscribed before the head is read: what is committed in between is heard of.
     let mut subscription = None;
     let mut stand = feed.subscribe();
+    let mut may_be_behind = true;
     loop {
         if subscription.is_none() {
             subscription = Some(shared.bus.subscribe(&feed.swarm).await);
+            may_be_behind = true;
         }
-        shared.metrics.catch_ups.inc();
-        catch_up(shared, feed).await;
+        if std::mem::take(&mut may_be_behind) {
+            shared.metrics.catch_ups.inc();
+            catch_up(shared, feed).await;
+        }
         if feed.has_ended() || is_idle(shared, feed) {
             return;
         }
         tokio::select! {
-            () = feed.gap.notified() => {}
-            () = listen(shared, feed, &mut subscription) => {}
+            () = feed.gap.notified() => may_be_behind = true,
+            () = listen(shared, feed, &mut subscription) => may_be_behind = true,
             _ = stand.wait_for(|stand| matches!(stand, Stand::Ended(_))) => {}
+            // Only to see whether anybody is still interested: a swarm that rests is asked for by the poll alone.
             () = sleep(shared.settings.feed_idle) => {}
         }
     }
@@ -290,16 +295,17 @@ async fn catch_up(shared: &Arc<Shared>, feed: &Arc<Feed>) {
     }
 }
 
-/// Reads for a feed while not too many others do. Whoever starts a watch does not wait for others.
+/// Reads for a feed while not too many others do. Whoever starts a watch does not wait for those who catch up.
 async fn in_turn(
     shared: &Shared,
     feed: &Feed,
     work: impl Future<Output = Result<(), Error>> + Send + 'static,
 ) -> Result<Result<(), Error>, Elapsed> {
-    let _turn = match feed.has_started() {
-        true => shared.backfills.acquire().await.ok(),
-        false => None,
-    };
+    let turns = if feed.has_started() { &shared.backfills } else { &shared.openings };
+    let _turn = turns.acquire().await.ok();
+    if shared.trouble.is_silent() {
+        return Ok(Err(Error::Unavailable));
+    }
     timeout(shared.settings.store_timeout, detached(shared, work)).await
 }
 
@@ -317,9 +323,8 @@ async fn read_up(shared: Arc<Shared>, feed: Arc<Feed>) -> Result<(), Error> {
 
 async fn start(shared: &Shared, feed: &Feed) -> Result<(), Error> {
     let swarm = shared.store.swarm(&feed.swarm).await?;
+    // Offers that came before this have left a gap behind.
     feed.restart(shared, &swarm.head);
-    // Offers that came before are caught up with.
-    feed.gap.notify_one();
     Ok(())
 }
 

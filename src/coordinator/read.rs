@@ -107,6 +107,7 @@ impl Coordinator {
         {
             return held;
         }
+        unless_silent(&self.shared, &consistency)?;
         match self.stored_entries(caller, swarm, paths.clone(), consistency).await {
             Err(error) if error.is_store_trouble() => {
                 held(&self.shared, caller, swarm, &paths).unwrap_or(Err(Error::NotCached))
@@ -272,6 +273,14 @@ fn held(
         true => Err(Error::AnswerTooLarge { max: ANSWER_BYTES_MAX }),
         false => Ok(Read { value, position }),
     })
+}
+
+/// A stale read that only the store could answer does not wait for one that is known to say nothing.
+fn unless_silent(shared: &Shared, consistency: &Consistency) -> Result<(), Error> {
+    match *consistency == Consistency::StaleOk && shared.trouble.is_silent() {
+        true => Err(Error::NotCached),
+        false => Ok(()),
+    }
 }
 
 /// What a read came to: a stale one that only the store could have answered was not cached.

@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,12 +21,18 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_secs(3);
 /// A store whose writes do not end for so long is stuck.
 const STUCK: Duration = Duration::from_secs(1);
+/// A store that failed, and has answered nothing for so long, is not waited for by those who need not. It is asked more
+/// often than that, whether anybody reads or not.
+const SILENT: Duration = Duration::from_millis(1500);
 
 /// The state of a store's health, as its calls show it.
 pub(super) struct Trouble {
     state: Mutex<State>,
     /// Whether reads are in trouble; for the many calls that have nothing to tell.
     reads_fail: AtomicBool,
+    begun: Instant,
+    /// When a read was last answered, in nanoseconds since it begun.
+    answered_ns: AtomicU64,
 }
 
 struct State {
@@ -40,7 +46,7 @@ struct State {
     failed: Option<Instant>,
     /// and whether one succeeded.
     done: bool,
-    failing_since: Option<Instant>,
+    writes_failing_since: Option<Instant>,
 }
 
 /// How writes are doing.
@@ -88,9 +94,10 @@ impl Trouble {
             moved: Instant::now(),
             failed: None,
             done: false,
-            failing_since: None,
+            writes_failing_since: None,
         };
-        Self { state: Mutex::new(state), reads_fail: AtomicBool::new(false) }
+        let (reads_fail, answered_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { state: Mutex::new(state), reads_fail, begun: Instant::now(), answered_ns }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,16 +141,32 @@ impl Trouble {
 
     /// A read came to this.
     pub fn read(&self, error: Option<&store::Error>) {
+        let now = Instant::now();
         match error {
-            Some(error) if is_passing(error) => self.read_failed(error),
-            Some(store::Error::Corrupt(what)) => self.state().is_corrupt(Instant::now(), what),
-            // The store answered.
+            Some(error) if is_passing(error) => return self.read_failed(error),
+            Some(store::Error::Corrupt(what)) => self.state().is_corrupt(now, what),
             _ if self.reads_fail.load(Ordering::Relaxed) => {
                 let mut state = self.state();
-                state.reads.succeeded(Instant::now());
+                state.reads.succeeded(now);
                 self.reads_fail.store(state.reads.is_on(), Ordering::Relaxed);
             }
             _ => {}
+        }
+        // Whatever it said, it answered.
+        let since = u64::try_from(now.duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX);
+        self.answered_ns.fetch_max(since, Ordering::Relaxed);
+    }
+
+    /// When the store last answered a read; at the beginning: then.
+    pub fn answered(&self) -> Instant {
+        self.begun + Duration::from_nanos(self.answered_ns.load(Ordering::Relaxed))
+    }
+
+    /// Whether the last that was heard of reads is a failure, and nothing was answered for a while.
+    pub fn is_silent(&self) -> bool {
+        self.reads_fail() && {
+            let answered = self.answered();
+            answered.elapsed() >= SILENT && self.state().reads.failed > answered
         }
     }
 
@@ -174,14 +197,14 @@ impl Trouble {
         }
     }
 
-    /// Takes whether the store fails now and since when, and returns since when it has failed all along.
-    pub fn judge(&self, fails: Option<Instant>) -> Option<Instant> {
+    /// Takes whether writes fail now and since when, and returns since when they have failed all along.
+    pub fn judge_writes(&self, fail: Option<Instant>) -> Option<Instant> {
         let mut state = self.state();
-        state.failing_since = match (state.failing_since, fails) {
+        state.writes_failing_since = match (state.writes_failing_since, fail) {
             (Some(known), Some(now)) => Some(known.min(now)),
-            (_, fails) => fails,
+            (_, fail) => fail,
         };
-        state.failing_since
+        state.writes_failing_since
     }
 }
 
@@ -286,9 +309,9 @@ mod tests {
             assert_eq!(trouble.look(), Writes::Suspect);
             advance(Duration::from_secs(2)).await;
         }
-        assert_eq!(trouble.judge(Some(begun)), Some(begun));
-        assert_eq!(trouble.judge(Some(Instant::now())), Some(begun));
-        assert_eq!(trouble.judge(None), None);
+        assert_eq!(trouble.judge_writes(Some(begun)), Some(begun));
+        assert_eq!(trouble.judge_writes(Some(Instant::now())), Some(begun));
+        assert_eq!(trouble.judge_writes(None), None);
         // A small write may fit where a large one does not.
         written(&trouble, Said::Bad(&full()));
         written(&trouble, Said::Good);

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::watch::Receiver,
+    sync::{OwnedSemaphorePermit, watch::Receiver},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -139,8 +139,12 @@ impl Coordinator {
             let feed = feed::attach(&self.shared, swarm);
             let (shared, id, start, arguments) =
                 (Arc::clone(&self.shared), swarm.clone(), query.start.clone(), query.arguments);
-            let cursor =
-                admitted(&self.shared, async move { resolve(&shared, &id, &start, arguments).await }).await?;
+            let turn = self.turn_to_open().await?;
+            let cursor = admitted(&self.shared, async move {
+                let _turn = turn;
+                resolve(&shared, &id, &start, arguments).await
+            })
+            .await?;
             if !feed.follows_another(cursor.incarnation) {
                 break (feed, cursor);
             }
@@ -168,6 +172,17 @@ impl Coordinator {
             last_words: None,
             _permit: permit,
         })
+    }
+
+    /// However many are opened at once, they come to the store a few at a time: none of them fails because all of them
+    /// wait for a connection, nor do others. While the store is silent nobody waits behind those who wait for it.
+    async fn turn_to_open(&self) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        let turn = Arc::clone(&self.shared.openings).acquire_owned().await;
+        if self.shared.trouble.is_silent() {
+            return Err(Error::Unavailable);
+        }
+        // It is never closed.
+        Ok(turn.ok())
     }
 
     /// Compares a feed with the head, as the poll does.

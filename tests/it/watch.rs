@@ -17,6 +17,7 @@ mod history;
 mod pacing;
 mod polling;
 mod resuming;
+mod silence;
 mod snapshots;
 mod world;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     super::{Coordinator, Error, Shared, admitted},
-    Consistency, Read, Snapshot, bad_page_token, begin, open_page, position_at, unless_cached,
+    Consistency, Read, Snapshot, bad_page_token, begin, open_page, position_at, unless_cached, unless_silent,
 };
 use crate::{
     domain::{
@@ -98,6 +98,7 @@ impl Coordinator {
     ) -> Result<Read<Listing>, Error> {
         let prefixes = caller.readable().narrow(query.filter.prefixes.as_deref().unwrap_or_default());
         let query = ListQuery { filter: Filter { prefixes, ..query.filter.clone() }, ..query };
+        unless_silent(&self.shared, &query.consistency)?;
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
         let consistency = query.consistency.clone();
         let read = admitted(&self.shared, async move {
@@ -131,6 +132,7 @@ impl Coordinator {
     ) -> Result<Read<Namespaces>, Error> {
         let wanted: Vec<Prefix> = query.prefix.iter().cloned().collect();
         let filter = Filter { prefixes: caller.readable().narrow(&wanted), ..Filter::default() };
+        unless_silent(&self.shared, &query.consistency)?;
         let (shared, swarm) = (Arc::clone(&self.shared), swarm.clone());
         let consistency = query.consistency.clone();
         let read = admitted(&self.shared, async move {

@@ -35,11 +35,20 @@ pub enum Happens {
     No,
 }
 
+/// How long a store waits for an answer that does not come.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
 /// A store that takes its time, fails, counts, or turns into another, as it is told.
 pub struct Faulty {
     inner: Mutex<Arc<dyn Store>>,
     /// So many calls in a hundred fail.
     pub fails_percent: AtomicU64,
+    /// Calls wait for [`SILENCE`], and fail.
+    pub silent: AtomicBool,
+    /// How many wait,
+    waiting: AtomicUsize,
+    /// and how many ever did at the same time.
+    pub waiting_max: AtomicUsize,
     /// Up to so many other tasks run before and after each call; 0: none.
     pub yields: AtomicU64,
     /// How often heads were asked for.
@@ -70,6 +79,9 @@ impl Faulty {
         Self {
             inner: Mutex::new(inner),
             fails_percent: AtomicU64::new(0),
+            silent: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            waiting_max: AtomicUsize::new(0),
             yields: AtomicU64::new(0),
             polls: AtomicUsize::new(0),
             commit_takes: Mutex::new(Duration::ZERO),
@@ -135,6 +147,13 @@ impl Faulty {
     async fn begin(&self) -> Result<Arc<dyn Store>, Error> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.dawdle().await;
+        if self.silent.load(Ordering::SeqCst) {
+            let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+            self.waiting_max.fetch_max(waiting, Ordering::SeqCst);
+            tokio::time::sleep(SILENCE).await;
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            return Err(Error::Unavailable("silent on purpose".into()));
+        }
         if Rng(!call).chance(self.fails_percent.load(Ordering::SeqCst)) {
             return Err(Error::Unavailable("on purpose".into()));
         }
