@@ -129,15 +129,20 @@ async fn compact_swarm(shared: &Shared, swarm: &Swarm) -> Result<(), Error> {
     let head = &swarm.head;
     let by_count = Revision(head.mark.revision.0.saturating_sub(swarm.retention.revisions));
     if by_count <= head.floor.revision {
-        return finish(shared, &swarm.id, head.floor.revision).await;
+        return finish(shared, swarm, head.floor.revision).await;
     }
     let keep_from = head.now(shared.clock.now()).minus(swarm.retention.age);
     let kept = first_revision_since(&*shared.store, &swarm.id, head, keep_from).await?;
     let floor = by_count.min(Revision(kept.0.saturating_sub(1))).max(head.floor.revision);
-    finish(shared, &swarm.id, floor).await
+    finish(shared, swarm, floor).await
 }
 
-async fn finish(shared: &Shared, swarm: &SwarmId, floor: Revision) -> Result<(), Error> {
+/// Compacts up to `floor`. Where that is done already the swarm is not touched: most rest, most of the time.
+async fn finish(shared: &Shared, swarm: &Swarm, floor: Revision) -> Result<(), Error> {
+    if floor <= swarm.compacted {
+        return Ok(());
+    }
+    let swarm = &swarm.id;
     let rows_max = shared.settings.lifetime.compaction_rows_max;
     loop {
         let done = shared.store.compact(swarm, floor, rows_max).await?;

@@ -134,4 +134,6 @@ pub struct Swarm {
     pub create_time: Timestamp,
     /// The earliest expiry among its entries.
     pub next_expiry: Option<Timestamp>,
+    /// Up to here everything is removed that nobody can see any more; at most the floor.
+    pub compacted: Revision,
 }

@@ -75,8 +75,8 @@ impl State {
 
     fn describe(&self, id: &SwarmId) -> Swarm {
         let next_expiry = self.current().filter_map(|v| v.expire_time).min();
-        let State { head, retention, create_time, .. } = *self;
-        Swarm { id: id.clone(), head, retention, create_time, next_expiry }
+        let State { head, retention, create_time, compacted, .. } = *self;
+        Swarm { id: id.clone(), head, retention, create_time, next_expiry, compacted }
     }
 
     /// The revision meant, if it can be read.

@@ -5,3 +5,4 @@ pub mod cut;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
+pub mod tap;

@@ -88,7 +88,7 @@ pub(super) async fn compact(
     let raised = deadline.bound(raise(lease.connection(), id, floor)).await;
     let rows = lease.finish(raised).await.map_err(Failure::outcome)?;
     let swarm = SwarmRow::read(rows.first().ok_or(Error::SwarmNotFound)?)?;
-    let (floor, from) = (swarm.head().floor, swarm.compacted);
+    let (floor, from) = (swarm.head().floor, swarm.swarm.compacted);
     if from >= floor.revision {
         return Ok(Compaction { floor, removed: 0, more: false });
     }

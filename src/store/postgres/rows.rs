@@ -60,7 +60,6 @@ pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: &str) -> Result<T, E
 /// A row of `heads`.
 pub(super) struct SwarmRow {
     pub life: i64,
-    pub compacted: Revision,
     pub swarm: Swarm,
 }
 
@@ -86,9 +85,9 @@ impl SwarmRow {
             },
             create_time: Timestamp::from_micros(get(row, "create_time_us")?),
             next_expiry: get::<Option<i64>>(row, "next_expiry_us")?.map(Timestamp::from_micros),
+            compacted: Revision(unsigned(get(row, "compacted_revision")?)?),
         };
-        let compacted = Revision(unsigned(get(row, "compacted_revision")?)?);
-        Ok(Self { life: get(row, "life")?, compacted, swarm })
+        Ok(Self { life: get(row, "life")?, swarm })
     }
 
     pub fn head(&self) -> Head {

@@ -105,6 +105,7 @@ impl SwarmRow {
             },
             create_time: Timestamp::from_micros(self.create_time_us),
             next_expiry: self.next_expiry_us.map(Timestamp::from_micros),
+            compacted: self.compacted()?,
         })
     }
 }

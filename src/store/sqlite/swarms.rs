@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{
-        swarm::{Head, Incarnation, Nonce, Retention, Swarm, SwarmId},
+        swarm::{Head, Incarnation, Nonce, Retention, Revision, Swarm, SwarmId},
         time::Timestamp,
     },
     store::Error,
@@ -56,7 +56,8 @@ pub(super) fn create(
     if created == 0 {
         return Err(Error::SwarmExists);
     }
-    Ok(Verdict::Commit(Swarm { id: id.clone(), head, retention, create_time: now, next_expiry: None }))
+    let (next_expiry, compacted) = (None, Revision::ZERO);
+    Ok(Verdict::Commit(Swarm { id: id.clone(), head, retention, create_time: now, next_expiry, compacted }))
 }
 
 pub(super) fn list(

@@ -16,7 +16,7 @@ use crate::{
     client::{log, proxy::Proxy},
     process::eventually,
     rpc::harness::Server,
-    servers::{postgres::Database, redis::RedisServer},
+    servers::{postgres::Database, redis::RedisServer, tap::Tap},
 };
 
 pub const MEMORY: &str = "swarmem.v1.MemoryService";
@@ -44,6 +44,8 @@ pub struct Fleet {
 pub struct Replica {
     pub server: Server,
     pub store: Proxy,
+    /// What this replica asks of the database.
+    pub asked: Tap,
     pub bus: Option<Proxy>,
 }
 
@@ -79,7 +81,8 @@ impl Fleet {
 
 impl Replica {
     async fn start(database: &Database, redis: Option<&RedisServer>, change: impl Fn(&mut Config)) -> Self {
-        let store = Proxy::to(&format!("127.0.0.1:{}", database.server.port), 1).await;
+        let asked = Tap::on(database.server).await;
+        let store = Proxy::to(&format!("127.0.0.1:{}", asked.port), 1).await;
         let bus = match redis {
             Some(redis) => Some(Proxy::to(&format!("127.0.0.1:{}", redis.port), 1).await),
             None => None,
@@ -98,7 +101,7 @@ impl Replica {
             change(config);
         })
         .await;
-        Self { server, store, bus }
+        Self { server, store, asked, bus }
     }
 
     /// A client of this replica that asks once and waits long.
