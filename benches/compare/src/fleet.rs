@@ -3,7 +3,7 @@
 
 mod parts;
 mod pgbench;
-mod servers;
+pub mod servers;
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub async fn run(args: &Args) -> anyhow::Result<Compared> {
 
 impl Stand {
     async fn build(args: &Args) -> anyhow::Result<Self> {
-        let fleet = Fleet::start(&args.program()?, &args.parent(), 2)?;
+        let fleet = Fleet::start(&args.program()?, &args.parent(), 2, &[])?;
         pgbench::prepare(&fleet)?;
         let here = clients(&fleet, 0).await?;
         let there = clients(&fleet, 1).await?;

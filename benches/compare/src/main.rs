@@ -6,6 +6,7 @@ mod bare;
 mod etcd;
 mod figures;
 mod fleet;
+mod idle;
 mod ours;
 mod rounds;
 mod scale;
@@ -49,6 +50,8 @@ enum Command {
     Scale,
     /// Two coordinators over PostgreSQL and Redis beside what the two do by themselves
     Fleet,
+    /// What two coordinators spend on a thousand swarms in which nothing happens
+    Idle,
     /// Run the bare tonic server; what this program starts for itself
     #[command(hide = true)]
     Bare,
@@ -86,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         match args.command {
             Some(Command::Bare) => bare::serve().await,
             Some(Command::Scale) => scale::run(&args).await,
+            Some(Command::Idle) => idle::run(&args).await,
             Some(Command::Fleet) => {
                 let compared = fleet::run(&args).await.context("the comparison failed")?;
                 figures::print(&compared, args.json)

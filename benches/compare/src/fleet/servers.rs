@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use serde::Deserialize;
-use swarmem::client::Endpoint;
+use swarmem::{bench::process::Process, client::Endpoint};
 use tempfile::TempDir;
 
 /// A running fleet; ends when it is dropped.
@@ -29,7 +29,9 @@ struct Said {
 
 #[derive(Debug, Deserialize)]
 struct Coordinator {
+    pid: u32,
     grpc: String,
+    http: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,12 +46,19 @@ struct Redis {
 }
 
 impl Fleet {
-    pub fn start(program: &Path, parent: &Path, coordinators: usize) -> anyhow::Result<Self> {
+    /// Starts so many coordinators, with settings such as `bus.kind=local`.
+    pub fn start(
+        program: &Path,
+        parent: &Path,
+        coordinators: usize,
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("swarmem-fleet-").tempdir_in(parent)?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/local-fleet");
         let mut command = Command::new(&script);
         command.arg("--json").args(["--coordinators", &coordinators.to_string()]);
         command.arg("--swarmem").arg(program).arg("--dir").arg(directory.path().join("fleet"));
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,6 +73,15 @@ impl Fleet {
 
     pub fn endpoint(&self, coordinator: usize) -> anyhow::Result<Endpoint> {
         Ok(self.said.coordinators[coordinator].grpc.parse()?)
+    }
+
+    pub fn process(&self, coordinator: usize) -> Process {
+        Process(self.said.coordinators[coordinator].pid)
+    }
+
+    /// Where its figures are.
+    pub fn http(&self, coordinator: usize) -> &str {
+        &self.said.coordinators[coordinator].http
     }
 
     pub fn postgres_url(&self) -> anyhow::Result<String> {
