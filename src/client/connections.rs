@@ -10,7 +10,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Uri};
 use tower::{BoxError, Service as _};
 
-use super::{Endpoint, Error, Options, endpoint::Address, greeting::Greeted};
+use super::{
+    Endpoint, Error, Options,
+    endpoint::{Address, Carrier, Way},
+    greeting::Greeted,
+};
 
 /// How often a connection is probed: one for streams always, one for calls while one waits for its answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -67,6 +71,7 @@ impl Connections {
         let connected = match endpoint.address() {
             Address::Tcp(_) => transport.connect_with_connector(tcp(options.connect_timeout)).await,
             Address::Unix(path) => transport.connect_with_connector(unix(path)).await,
+            Address::Through(way) => transport.connect_with_connector(through(way)).await,
         };
         let channel = connected.map_err(|error| Error::connect(endpoint, &error))?;
         Ok(Self {
@@ -121,6 +126,7 @@ impl Connections {
         match self.endpoint.address() {
             Address::Tcp(_) => transport.connect_with_connector_lazy(tcp(self.connect_timeout)),
             Address::Unix(path) => transport.connect_with_connector_lazy(unix(path)),
+            Address::Through(way) => transport.connect_with_connector_lazy(through(way)),
         }
     }
 
@@ -167,8 +173,8 @@ enum Purpose {
 fn transport(endpoint: &Endpoint, connect_timeout: Duration, purpose: Purpose) -> tonic::transport::Endpoint {
     let uri = match endpoint.address() {
         Address::Tcp(uri) => uri.clone(),
-        // Only the authority that HTTP/2 asks for: the connector knows the path.
-        Address::Unix(_) => Uri::from_static("http://localhost/"),
+        // Only the authority that HTTP/2 asks for: the connector knows the way.
+        Address::Unix(_) | Address::Through(_) => Uri::from_static("http://localhost/"),
     };
     tonic::transport::Endpoint::from(uri)
         .connect_timeout(connect_timeout)
@@ -191,6 +197,26 @@ fn unix(
     tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(|socket| TokioIo::new(Greeted::new(socket))) }
+    })
+}
+
+/// A connection that came over a way of the caller's own.
+type Brought = TokioIo<Greeted<Box<dyn Carrier>>>;
+
+fn through(
+    way: &Way,
+) -> impl tower::Service<
+    Uri,
+    Response = Brought,
+    Error = std::io::Error,
+    Future = impl Future<Output = std::io::Result<Brought>> + Send,
+> + Clone
++ Send
++ 'static {
+    let connect = Arc::clone(&way.connect);
+    tower::service_fn(move |_: Uri| {
+        let connecting = connect();
+        async move { Ok(TokioIo::new(Greeted::new(connecting.await?))) }
     })
 }
 

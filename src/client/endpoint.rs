@@ -1,18 +1,21 @@
 //! Where a coordinator listens, as a user writes it. Knows nothing of connections.
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     str::FromStr,
+    sync::Arc,
 };
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::Uri;
 
 /// The port a coordinator listens on unless told otherwise.
 pub const PORT_DEFAULT: u16 = 7420;
 
-/// The address of a coordinator: `http://host:port`, `host:port`, `host` or `unix:/path`.
+/// The address of a coordinator: `http://host:port`, `host:port`, `host` or `unix:/path`; or a way to it of the caller's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Address);
 
@@ -21,7 +24,36 @@ pub(super) enum Address {
     /// A host and a port, always both.
     Tcp(Uri),
     Unix(PathBuf),
+    Through(Way),
 }
+
+/// Anything that carries bytes.
+pub(super) trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Carrier for S {}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Carrier>>> + Send>>;
+
+/// A way to a coordinator of the caller's own making.
+#[derive(Clone)]
+pub(super) struct Way {
+    name: Arc<str>,
+    pub connect: Arc<dyn Fn() -> Connecting + Send + Sync>,
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Way").field(&self.name).finish()
+    }
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && Arc::ptr_eq(&self.connect, &other.connect)
+    }
+}
+
+impl Eq for Way {}
 
 impl Endpoint {
     /// The socket at this absolute path.
@@ -29,11 +61,25 @@ impl Endpoint {
         Self(Address::Unix(path.into()))
     }
 
+    /// A coordinator that is reached over connections of the caller's own making, such as a tunnel, or a pipe within the process.
+    /// `name` stands for it in messages; `connect` makes one connection, and is called whenever another is needed.
+    pub fn through<S, F>(name: impl Into<Arc<str>>, connect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+    {
+        let connect = Arc::new(move || {
+            let connecting = connect();
+            Box::pin(async move { Ok(Box::new(connecting.await?) as Box<dyn Carrier>) }) as Connecting
+        });
+        Self(Address::Through(Way { name: name.into(), connect }))
+    }
+
     /// The path of the socket, if the endpoint is one.
     pub fn unix_path(&self) -> Option<&Path> {
         match &self.0 {
             Address::Unix(path) => Some(path),
-            Address::Tcp(_) => None,
+            Address::Tcp(_) | Address::Through(_) => None,
         }
     }
 
@@ -66,6 +112,7 @@ impl fmt::Display for Endpoint {
         match &self.0 {
             Address::Tcp(uri) => f.write_str(uri.authority().map_or("", |authority| authority.as_str())),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Through(way) => f.write_str(&way.name),
         }
     }
 }
