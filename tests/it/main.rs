@@ -14,6 +14,7 @@ mod deploy;
 mod disk;
 mod fleet;
 mod fuzz;
+mod history;
 mod http;
 mod postgres;
 mod process;

@@ -9,11 +9,11 @@
 mod edges;
 mod ending;
 mod failing;
-mod faults;
+pub mod faults;
 mod fleet;
 mod following;
 mod gathering;
-mod history;
+pub mod history;
 mod pacing;
 mod polling;
 mod resuming;
