@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod deploy;
 mod disk;
+mod faults;
 mod fleet;
 mod fuzz;
 mod history;

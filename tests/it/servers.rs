@@ -1,6 +1,7 @@
 //! Servers that the tests run against: real ones, private, on loopback, in folders of their own. One that is not
 //! installed fails the test; `tests/run` installs them.
 
+pub mod cluster;
 pub mod cut;
 pub mod pgbouncer;
 pub mod postgres;

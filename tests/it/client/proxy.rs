@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,7 +15,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{oneshot, watch},
     task::AbortHandle,
 };
 
@@ -43,6 +43,17 @@ struct Control {
     /// Whose change cuts all connections.
     cut: watch::Sender<u64>,
     connections: AtomicU64,
+    /// What is waited for, and who waits.
+    trap: Mutex<Option<(Way, fn(&[u8]) -> bool, oneshot::Sender<()>)>>,
+}
+
+/// Which way something travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the one that was connected to.
+    Ask,
+    /// Back.
+    Answer,
 }
 
 impl Proxy {
@@ -97,6 +108,25 @@ impl Proxy {
         self.control.delay_ms.store(delay.as_millis().try_into().unwrap(), Ordering::SeqCst);
     }
 
+    /// Waits for the next piece of which this holds. It does not arrive, nor does anything behind it on that connection.
+    pub fn trap(&self, way: Way, what: fn(&[u8]) -> bool) -> oneshot::Receiver<()> {
+        let (sprung, springs) = oneshot::channel();
+        *self.control.trap.lock().unwrap() = Some((way, what, sprung));
+        springs
+    }
+
+    /// From now on everything travels as it should; what was kept back so that it cannot any more is cut.
+    pub fn heal(&self) {
+        let broken = self.control.swallows.swap(false, Ordering::SeqCst);
+        self.delay(Duration::ZERO);
+        self.cut_after(0);
+        self.silence(false);
+        self.open();
+        if self.control.trap.lock().unwrap().take().is_some() || broken {
+            self.cut();
+        }
+    }
+
     /// How many connections were made.
     pub fn connections(&self) -> u64 {
         self.control.connections.load(Ordering::SeqCst)
@@ -142,6 +172,7 @@ async fn accept(listener: TcpListener, upstream: String, control: Arc<Control>, 
 async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, control: &Control) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        control.unless_trapped(Way::Ask, &buffer[..read]).await;
         control.until_heard().await;
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
@@ -152,6 +183,15 @@ async fn ask(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, control: &Control)
 }
 
 impl Control {
+    /// Never ends for what was waited for.
+    async fn unless_trapped(&self, way: Way, bytes: &[u8]) {
+        let trapped = self.trap.lock().unwrap().take_if(|(of, is, _)| *of == way && is(bytes));
+        if let Some((_, _, sprung)) = trapped {
+            let _ = sprung.send(());
+            std::future::pending::<()>().await;
+        }
+    }
+
     async fn until_heard(&self) {
         // The sender lives as long as this does.
         let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
@@ -162,6 +202,7 @@ async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64,
     let mut buffer = vec![0; 16 * 1024];
     let mut left = bytes_max;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        control.unless_trapped(Way::Answer, &buffer[..read]).await;
         if control.swallows.load(Ordering::SeqCst) {
             continue;
         }

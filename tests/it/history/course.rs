@@ -109,7 +109,7 @@ async fn happen(seed: u64, course: Course) -> History {
         }
     }
     load.finish().await;
-    recorder.read_store(&*reference, &swarm).await;
+    recorder.read_store(&*reference, &swarm).await.unwrap();
     ticking.abort();
     recorder.finish()
 }
@@ -171,7 +171,7 @@ impl World<'_> {
 
     /// Raises the floor, once the log was read up to there.
     async fn compact(&self, random: &mut Random) {
-        self.recorder.read_store(self.reference, self.swarm).await;
+        self.recorder.read_store(self.reference, self.swarm).await.unwrap();
         let floor = self.recorder.log_read().saturating_sub(random.below(12));
         while self.reference.compact(self.swarm, Revision(floor), 7).await.unwrap().more {}
     }

@@ -13,7 +13,7 @@ use std::{
 use swarmem::{
     client::{Client, Code, Error, Origin},
     domain::swarm::{Revision, SwarmId},
-    store::{LogCursor, PageLimit, Store},
+    store::{self, LogCursor, PageLimit, Store},
     wire::{
         self,
         v1::{self, consistency::Level, watch_request},
@@ -99,12 +99,13 @@ impl Recorder {
     }
 
     /// Takes up what was added to the log, by the word of the store itself. To be called before the log is compacted.
-    pub async fn read_store(&self, store: &dyn Store, swarm: &SwarmId) {
+    pub async fn read_store(&self, store: &dyn Store, swarm: &SwarmId) -> Result<(), store::Error> {
         let (start, after) = (self.now(), self.log_read());
         let all = PageLimit { rows: usize::MAX, bytes: usize::MAX };
-        let page = store.log(swarm, LogCursor::after(Revision(after)), all).await.unwrap();
+        let page = store.log(swarm, LogCursor::after(Revision(after)), all).await?;
         let events = page.versions.iter().map(|version| model::event(version)).collect();
         self.history().log.push(LogPart { start, after, head: page.head.mark.revision.0, events });
+        Ok(())
     }
 }
 

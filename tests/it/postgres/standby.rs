@@ -1,80 +1,15 @@
 //! A standby that was promoted without the last writes of its primary: whoever saw those is told.
 
-use std::{fs, path::Path};
-
 use swarmem::{
     domain::swarm::Revision,
     store::{Error, postgres::PostgresOptions},
 };
-use tempfile::TempDir;
 
 use super::{harness, program::printed, swarm};
 use crate::{
     process::{Server, eventually},
-    servers::postgres::{self, USER, as_server_user, program, sql_at},
+    servers::cluster::Cluster,
 };
-
-/// A cluster of its own, whose server ends with it.
-struct Cluster {
-    folder: TempDir,
-    port: u16,
-}
-
-impl Cluster {
-    fn primary() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        postgres::make_folder(folder.path());
-        let port = postgres::start(folder.path(), &["wal_level=replica", "shared_buffers=16MB"]);
-        Self { folder, port }
-    }
-
-    /// An asynchronous copy, which follows the primary.
-    fn standby_of(primary: &Self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        postgres::make_folder(folder.path());
-        let mut copy = as_server_user(&program("pg_basebackup"));
-        copy.arg("-D").arg(folder.path().join("data")).arg("-h").arg(primary.folder.path());
-        copy.args([
-            "-p",
-            &primary.port.to_string(),
-            "-U",
-            USER,
-            "-R",
-            "-X",
-            "stream",
-            "-c",
-            "fast",
-            "--no-sync",
-        ]);
-        let copied = copy.output().unwrap();
-        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-        let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);
-        Self { folder, port }
-    }
-
-    fn url(&self) -> String {
-        let folder = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{USER}@{folder}:{}/postgres", self.port)
-    }
-
-    fn sql(&self, sql: &str) -> String {
-        sql_at(self.folder.path(), self.port, "postgres", sql)
-    }
-
-    fn kill(&self) {
-        if Path::new(&self.folder.path().join("data/postmaster.pid")).exists() {
-            postgres::kill(self.folder.path());
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if fs::exists(self.folder.path().join("data/postmaster.pid")).unwrap_or(false) {
-            self.kill();
-        }
-    }
-}
 
 fn coordinator(of: &Cluster) -> Server {
     Server::start_to_be_killed(&[], &[("SWARMEM_STORE_KIND", "postgres"), ("SWARMEM_STORE_URL", &of.url())])

@@ -182,6 +182,12 @@ pub fn start(folder: &Path, settings: &[&str]) -> u16 {
 /// Starts the server of the cluster in `folder`, and waits until it answers.
 pub fn run(folder: &Path, settings: &[&str]) -> u16 {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    run_at(folder, port, settings);
+    port
+}
+
+/// The same on a certain port.
+pub fn run_at(folder: &Path, port: u16, settings: &[&str]) {
     let log = folder.join("log");
     let mut options = format!(
         "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
@@ -201,7 +207,6 @@ pub fn run(folder: &Path, settings: &[&str]) -> u16 {
         .args(["-w", "-s", "-o", &options]);
     let started = control.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(started.success(), "{}", fs::read_to_string(&log).unwrap_or_default());
-    port
 }
 
 /// Ends the server of the cluster in `folder` as a crash would, by its process id.

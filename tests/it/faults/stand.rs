@@ -1,0 +1,153 @@
+//! What the faults are done to: PostgreSQL, Redis, three coordinators, and a line that can be cut between any two. Knows no fault.
+
+use swarmem::client::Endpoint;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    client::proxy::Proxy,
+    history::recorder::Recorder,
+    process::Server,
+    servers::{cluster::Cluster, redis::RedisServer},
+};
+
+/// How many coordinators there are.
+pub const COORDINATORS: usize = 3;
+
+/// All of it.
+pub struct Stand {
+    pub replicas: Vec<Replica>,
+    pub redis: RedisServer,
+    pub redis_runs: bool,
+    // Behind the replicas: it is used until they are gone.
+    pub postgres: Cluster,
+}
+
+/// A coordinator, and its lines.
+pub struct Replica {
+    pub server: Server,
+    pub runs: bool,
+    pub store: Proxy,
+    pub bus: Proxy,
+    pub clients: Proxy,
+}
+
+impl Stand {
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let (postgres, redis) = (Cluster::primary(), RedisServer::start());
+        let mut replicas = Vec::new();
+        for _ in 0..COORDINATORS {
+            replicas.push(Replica::start(&postgres, &redis, settings).await);
+        }
+        Self { replicas, redis, redis_runs: true, postgres }
+    }
+
+    /// Where clients find the coordinators.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.replicas.iter().map(|replica| replica.clients.address().parse().unwrap()).collect()
+    }
+
+    /// The same, as the history names them.
+    pub fn names(&self) -> Vec<String> {
+        self.endpoints().iter().map(ToString::to_string).collect()
+    }
+
+    /// Everything runs and can be reached again.
+    pub async fn heal(&mut self) {
+        if !self.postgres.runs() {
+            self.postgres.run();
+        }
+        self.postgres.sql("ALTER SYSTEM RESET ALL");
+        self.postgres.sql("SELECT pg_reload_conf()");
+        if !self.redis_runs {
+            self.redis.run();
+            self.redis_runs = true;
+        }
+        self.redis.signal("-CONT");
+        for replica in &mut self.replicas {
+            replica.heal();
+        }
+    }
+
+    /// Reads the log over and over, so that what compaction removes has been read.
+    pub async fn reading_of_the_log(&self, recorder: &Recorder) -> Reading {
+        let store = swarmem::store::postgres::PostgresOptions::new(self.postgres.url());
+        let store = swarmem::store::postgres::PostgresStore::open(store).await.unwrap();
+        let (stop, mut stopped) = oneshot::channel();
+        let recorder = recorder.clone();
+        let swarm = swarmem::domain::swarm::SwarmId::parse("default").unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                // While the database is away there is nothing to read.
+                let _ = recorder.read_store(&store, &swarm).await;
+                let pause = tokio::time::sleep(std::time::Duration::from_millis(50));
+                tokio::select! {
+                    () = pause => {}
+                    _ = &mut stopped => break,
+                }
+            }
+            recorder.read_store(&store, &swarm).await.unwrap();
+        });
+        Reading { stop: Some(stop), task }
+    }
+}
+
+/// A reading of the log that goes on.
+pub struct Reading {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Reading {
+    /// Ends it with everything read.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        (&mut self.task).await.unwrap();
+    }
+}
+
+impl Replica {
+    async fn start(postgres: &Cluster, redis: &RedisServer, settings: &[(&str, &str)]) -> Self {
+        let store = Proxy::to(&format!("127.0.0.1:{}", postgres.port), 1).await;
+        let bus = Proxy::to(&format!("127.0.0.1:{}", redis.port), 1).await;
+        let store_url = postgres.url_through(store.port());
+        let bus_url = format!("redis://{}", bus.address());
+        let mut environment = vec![
+            ("SWARMEM_STORE_KIND", "postgres"),
+            ("SWARMEM_STORE_URL", &store_url),
+            ("SWARMEM_BUS_KIND", "redis"),
+            ("SWARMEM_BUS_URLS", &bus_url),
+            // Quicker than the defaults, so that a course is short.
+            ("SWARMEM_BUS_HEARTBEAT_INTERVAL_MS", "200"),
+            ("SWARMEM_BUS_RETRY_PAUSE_MAX_MS", "200"),
+            ("SWARMEM_SERVER_DRAIN_SPREAD_MS", "200"),
+            ("SWARMEM_RETENTION_EXPIRY_INTERVAL_MS", "100"),
+        ];
+        environment.extend(settings);
+        let server = Server::start_to_be_killed(&[], &environment);
+        let clients = Proxy::to(server.address(), 1).await;
+        Self { server, runs: true, store, bus, clients }
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.server.kill();
+        self.runs = false;
+    }
+
+    /// The three lines.
+    pub fn lines(&self) -> [&Proxy; 3] {
+        [&self.store, &self.bus, &self.clients]
+    }
+
+    fn heal(&mut self) {
+        for line in self.lines() {
+            line.heal();
+        }
+        if self.runs {
+            self.server.signal("CONT");
+        } else {
+            self.server.restart();
+            self.runs = true;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! A PostgreSQL cluster of one test's own: what may be killed, started again where it was, and copied. Knows nothing of stores.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use super::postgres::{self, PASSWORD, USER, as_server_user, program, sql_at};
+
+/// A cluster whose server ends with it.
+pub struct Cluster {
+    folder: TempDir,
+    pub port: u16,
+}
+
+impl Cluster {
+    /// One that others may copy and follow.
+    pub fn primary() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        postgres::make_folder(folder.path());
+        let port = postgres::start(folder.path(), &["wal_level=replica", "shared_buffers=16MB"]);
+        Self { folder, port }
+    }
+
+    /// An asynchronous copy, which follows the primary.
+    pub fn standby_of(primary: &Self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        postgres::make_folder(folder.path());
+        let mut copy = as_server_user(&program("pg_basebackup"));
+        copy.arg("-D").arg(folder.path().join("data")).arg("-h").arg(primary.folder.path());
+        copy.args(["-p", &primary.port.to_string(), "-U", USER]);
+        copy.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        let copied = copy.output().unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);
+        Self { folder, port }
+    }
+
+    /// Over the unix socket, where everybody is trusted.
+    pub fn url(&self) -> String {
+        let folder = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://{USER}@{folder}:{}/postgres", self.port)
+    }
+
+    /// Over TCP, by way of another port.
+    pub fn url_through(&self, port: u16) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/postgres")
+    }
+
+    pub fn sql(&self, sql: &str) -> String {
+        sql_at(self.folder.path(), self.port, "postgres", sql)
+    }
+
+    pub fn runs(&self) -> bool {
+        Path::new(&self.folder.path().join("data/postmaster.pid")).exists()
+    }
+
+    /// Ends it as a crash would; sessions are cut wherever they are.
+    pub fn kill(&self) {
+        if self.runs() {
+            postgres::kill(self.folder.path());
+        }
+    }
+
+    /// Ends it in good order; sessions are cut, and what is on disk needs no recovery.
+    pub fn stop(&self) {
+        let mut control = as_server_user(&program("pg_ctl"));
+        control.args(["stop", "-s", "-m", "fast", "-D"]).arg(self.folder.path().join("data"));
+        assert!(control.status().unwrap().success());
+    }
+
+    /// Starts it again where it was.
+    pub fn run(&self) {
+        // A crash leaves the file behind, and nobody else has the process id by now.
+        let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
+        postgres::run_at(self.folder.path(), self.port, &["wal_level=replica", "shared_buffers=16MB"]);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
