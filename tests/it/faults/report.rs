@@ -4,7 +4,10 @@ use std::{collections::HashMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::record::{At, History, Outcome, Request, What};
+use crate::history::{
+    load::rests,
+    record::{At, History, Outcome, Request, What},
+};
 
 /// When a fault was done.
 pub struct Window {
@@ -89,7 +92,9 @@ fn writes_stalled(history: &History, window: &Window) -> u64 {
 fn watches_stalled(history: &History, window: &Window) -> u64 {
     let acknowledged = acknowledgements(history);
     let mut longest = 0;
-    for stream in &history.streams {
+    // Those that rest are late by their own wish.
+    let rests = |watcher: &str| rests(watcher.rsplit(' ').next().unwrap().parse().unwrap());
+    for stream in history.streams.iter().filter(|stream| !rests(&stream.watcher)) {
         for step in &stream.steps {
             let What::Events { events, .. } = &step.what else { continue };
             let moments = events.iter().filter_map(|event| acknowledged.get(&event.revision));

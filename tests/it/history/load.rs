@@ -5,6 +5,8 @@ mod asking;
 mod watching;
 mod writing;
 
+pub use watching::rests;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

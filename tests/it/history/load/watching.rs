@@ -54,6 +54,11 @@ const WAYS: [(Way, Pace); 10] = [
     (Way::Snapshot, Pace::Slow),
 ];
 
+/// Whether the watcher of that number rests after each response.
+pub fn rests(number: usize) -> bool {
+    WAYS[number % WAYS.len()].1 == Pace::Slow
+}
+
 /// Watches until it has seen everything that it is told of.
 pub async fn watch(shared: Shared, number: usize, name: String, mut random: Random) {
     let (way, pace) = WAYS[number % WAYS.len()];
