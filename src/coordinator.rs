@@ -241,9 +241,8 @@ impl Coordinator {
         self.shared.trouble.answered()
     }
 
-    /// Returns as soon as the store has answered nothing for `time`, but leaves it `at_least` from now on.
-    pub async fn silent_for(&self, time: Duration, at_least: Duration) {
-        let earliest = Instant::now() + at_least;
+    /// Returns as soon as the store has answered nothing for `time`, but not before `earliest`.
+    pub async fn silent_for(&self, time: Duration, earliest: Instant) {
         loop {
             let due = earliest.max(self.answered() + time);
             if due <= Instant::now() {

@@ -103,13 +103,18 @@ impl HealthBoard {
     }
 
     async fn probe_regularly(&self, coordinator: &Coordinator) {
+        // The first probe behind the last answer.
+        let mut asked_first = Instant::now();
         loop {
             let asked = Instant::now();
+            if coordinator.answered() >= asked_first {
+                asked_first = asked;
+            }
             let mut probe = pin!(self.probe(coordinator));
             let said = tokio::select! {
                 said = &mut probe => said,
                 // The end of a probe that nothing answers is not waited for.
-                () = coordinator.silent_for(FAILING_MAX, ANSWER_MIN) => {
+                () = coordinator.silent_for(FAILING_MAX, asked_first + ANSWER_MIN) => {
                     report(self.set(|service| !NEED_THE_STORE.contains(&service)).then_some(StoreServes::No));
                     probe.await
                 }
