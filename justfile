@@ -27,9 +27,7 @@ soak minutes:
 
 # All faults on real processes, one after the other, and their table in docs/reliability.md
 faults:
-    rm -rf target/faults && mkdir -p target/faults
-    SWARMEM_FAULTS_TABLE="$PWD/target/faults" cargo nextest run --test it -j 1 -E 'test(faults::) - test(table)'
-    SWARMEM_FAULTS_TABLE="$PWD/target/faults" SWARMEM_WRITE_DOCS=1 cargo nextest run --test it -E 'test(faults::table)'
+    ./tests/faults
 
 # One fuzz target for so many minutes; needs a nightly toolchain (`./fuzz/run` runs all of them)
 fuzz target minutes="1":

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::{catalogue::FAULTS, report::Row};
 
 const PAGE: &str = "docs/reliability.md";
-const BEGIN: &str = "<!-- table of faults: `just faults` -->\n";
+const BEGIN: &str = "<!-- table of faults: `./tests/faults` -->\n";
 const END: &str = "<!-- end of the table -->\n";
 
 /// The page between its two marks.
