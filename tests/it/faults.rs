@@ -94,7 +94,7 @@ fn verdict(name: &str, seed: u64, history: &History) {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{name}-{seed}.jsonl"));
     history.save(&file).unwrap();
     if violations.is_empty() {
-        return println!("the history lies in {}", file.display());
+        return report::say(&format!("the history lies in {}", file.display()));
     }
     let shown: Vec<_> = violations.iter().take(5).map(|v| format!("{:?}: {}", v.rule, v.example)).collect();
     panic!(

@@ -44,8 +44,11 @@ struct Control {
     cut: watch::Sender<u64>,
     connections: AtomicU64,
     /// What is waited for, and who waits.
-    trap: Mutex<Option<(Way, fn(&[u8]) -> bool, oneshot::Sender<()>)>>,
+    trap: Mutex<Option<Trap>>,
 }
+
+/// Which way, what, and who is told.
+type Trap = (Way, fn(&[u8]) -> bool, oneshot::Sender<()>);
 
 /// Which way something travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What faults came to, in figures. Decides nothing: the checker does.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, io::Write as _, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,11 @@ use crate::history::{
     load::rests,
     record::{At, History, Outcome, Request, What},
 };
+
+/// For whoever looks on.
+pub fn say(line: &str) {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
 
 /// When a fault was done.
 pub struct Window {
@@ -65,7 +70,7 @@ impl Row {
     /// Leaves a line in the folder that is named, if one is.
     pub fn leave(&self) {
         let line = serde_json::to_string(self).unwrap();
-        println!("{line}");
+        say(&line);
         if let Some(folder) = std::env::var_os("SWARMEM_FAULTS_TABLE") {
             let name = format!("{}.json", self.fault.replace(' ', "-"));
             std::fs::write(Path::new(&folder).join(name), line).unwrap();

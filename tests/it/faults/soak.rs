@@ -2,12 +2,13 @@
 
 use std::{
     fs,
+    io::Write as _,
     time::{Duration, Instant},
 };
 
 use swarmem::client::Role;
 
-use super::{catalogue::FAULTS, seed, stand::Stand, verdict};
+use super::{catalogue::FAULTS, report::say, seed, stand::Stand, verdict};
 use crate::{
     crash::random::Random,
     history::{
@@ -52,7 +53,7 @@ async fn random_faults() {
         let boss = load.finish().await;
         boss.read_log().await.unwrap();
         let history = recorder.history().clone();
-        println!("{}", done.join(", "));
+        say(&done.join(", "));
         verdict(&format!("soak-{course}"), seed(), &history);
         tell(begun, course, &history, &stand);
     }
@@ -71,11 +72,17 @@ fn tell(begun: Instant, course: u32, history: &crate::history::record::History, 
             format!("{rss}, {files} files")
         })
         .collect();
-    println!(
+    let line = format!(
         "{:>5} s, course {course}: {} calls, {} streams; {}",
         begun.elapsed().as_secs(),
         history.calls.len(),
         history.streams.len(),
         figures.join("; ")
     );
+    say(&line);
+    // A long pass is followed while it runs.
+    let Some(folder) = std::env::var_os("SWARMEM_FAULTS_TABLE") else { return };
+    let file = std::path::Path::new(&folder).join("soak.txt");
+    let mut file = fs::File::options().create(true).append(true).open(file).unwrap();
+    writeln!(file, "{line}").unwrap();
 }
