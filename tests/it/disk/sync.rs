@@ -100,6 +100,8 @@ async fn an_unknown_outcome_is_settled_without_a_restart() {
     disk.fail(&[Fault::always(Call::Sync, LOG, EIO)]);
     ledger.write().await.unwrap_err();
     assert_eq!(ledger.last(), Fate::Open);
+    // So that it turns when the store is back, and not before.
+    health_turns(&client, false).await;
     disk.heal();
     health_turns(&client, true).await;
     ledger.write().await.unwrap();
