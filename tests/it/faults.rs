@@ -4,6 +4,7 @@
 //! `SWARMEM_FAULTS_SEED` gives another seed, `SWARMEM_FAULT` one fault alone; `SWARMEM_FAULTS_TABLE` names a folder in which each
 //! fault leaves its figures; with `SWARMEM_FAULTS_KEEP` the history of a course is kept even if it is right.
 
+mod availability;
 mod catalogue;
 mod report;
 mod soak;
@@ -50,13 +51,15 @@ async fn acknowledged(load: &Load, more: u64) {
     tokio::time::timeout(PATIENCE, reached).await.expect("writes go on").unwrap();
 }
 
-/// Under one load one step after the other: its faults, the mending, writes through every coordinator. Then rest, and the verdict.
-async fn course(name: &str, steps: &[Vec<&Fault>], seed: u64) {
+/// Under one load one step after the other: its faults, the mending, writes through every coordinator. Then rest, and the
+/// verdict.
+async fn course(name: &str, steps: &[Vec<&Fault>], plan: Plan) -> (History, Vec<Window>) {
     let settings: Vec<_> = steps.iter().flatten().flat_map(|fault| fault.settings).copied().collect();
     let mut stand = Stand::start(&settings).await;
+    let seed = plan.seed;
     let mut random = Random::seeded(seed);
     let recorder = Recorder::default();
-    let load = Load::start(plan(seed), stand.endpoints(), &recorder);
+    let load = Load::start(plan, stand.endpoints(), &recorder);
     let mut reading = stand.reading_of_the_log(&recorder).await;
     let mut windows = Vec::new();
     for step in steps {
@@ -80,8 +83,14 @@ async fn course(name: &str, steps: &[Vec<&Fault>], seed: u64) {
     boss.read_log().await.unwrap();
     let history = recorder.history().clone();
     verdict(name, seed, &history);
+    (history, windows)
+}
+
+/// A course whose figures are left behind.
+async fn told(name: &str, steps: &[Vec<&Fault>]) {
+    let (history, windows) = course(name, steps, plan(seed())).await;
     for window in windows {
-        Row::of(&window, seed, &history).leave();
+        Row::of(&window, seed(), &history).leave();
     }
 }
 
@@ -115,7 +124,7 @@ macro_rules! courses {
                 let only = std::env::var("SWARMEM_FAULT").ok();
                 let wanted = |name: &&str| only.as_ref().is_none_or(|only| only == name);
                 let steps: Vec<_> = faults.into_iter().filter(wanted).map(|name| vec![named(name)]).collect();
-                course(stringify!($course), &steps, seed()).await;
+                told(stringify!($course), &steps).await;
             }
         )*
 
@@ -147,5 +156,5 @@ async fn two_faults_at_once() {
     let mut random = Random::seeded(seed());
     let mut any = || &FAULTS[usize::try_from(random.below(FAULTS.len() as u64)).unwrap()];
     let steps = [vec![any(), any()], vec![any(), any()], vec![any(), any()]];
-    course("two_faults_at_once", &steps, seed()).await;
+    told("two_faults_at_once", &steps).await;
 }
