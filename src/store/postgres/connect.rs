@@ -58,6 +58,12 @@ impl Target {
                 problem: "has TLS settings; say store.tls and store.tls_ca_file instead".into(),
             });
         }
+        if options.url.split('?').next().is_some_and(|url| url.matches('@').count() > 1) {
+            // What is behind the first would be taken for the host, and told to everybody.
+            return Err(OpenError::Url {
+                problem: "has more than one @; in a name or a password it is written %40".into(),
+            });
+        }
         let mut config: Config =
             options.url.parse().map_err(|error| OpenError::Url { problem: told(&error) })?;
         if config.get_hosts().is_empty() {

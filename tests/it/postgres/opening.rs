@@ -90,9 +90,12 @@ async fn what_cannot_be_opened_is_refused_with_the_way_out() {
         "postgres://",
         "postgres://me:wrong-horse@host:no/db",
         "postgres://me:wrong-horse@host/db?sslmode=require",
+        // Written as it is said, its end would be the host.
+        "postgres://me:wr@ng-horse@host/db",
     ] {
         let error = refused(url.to_owned()).await;
         assert!(matches!(&error, OpenError::Url { .. }), "{url}: {error}");
+        assert!(!error.to_string().contains("horse"), "{error}");
     }
 
     database.sql("CREATE SCHEMA swarmem; CREATE TABLE swarmem.theirs (a int)");
