@@ -241,7 +241,8 @@ impl Coordinator {
         self.shared.trouble.answered()
     }
 
-    /// Returns as soon as the store has answered nothing for `time`, but not before `earliest`.
+    /// Returns as soon as the store has answered nothing for `time`, but not before `earliest`; from then on the figures say
+    /// that the store is down, until it is next asked.
     pub async fn silent_for(&self, time: Duration, earliest: Instant) {
         loop {
             let due = earliest.max(self.answered() + time);

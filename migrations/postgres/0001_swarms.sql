@@ -99,8 +99,8 @@ CREATE TABLE swarmem.expiries (
 -- that did both would read entries from before the lock, and lose the updates of whoever held it. A function never
 -- changes under its name: one that differs gets the next number, so that old and new coordinators run side by side.
 --
--- No row: there is no such swarm. The first row is the head (kind 0) with the clock, read under the lock, and how long the
--- lock took; then come the versions below prefixes (1, place is the prefix), versions by name (2) and recorded outcomes (3).
+-- No row: there is no such swarm. The first row is the head (kind 0) with the clock, read under the lock; then come the
+-- versions below prefixes (1, place is the prefix), versions by name (2) and recorded outcomes (3).
 CREATE FUNCTION swarmem.lock_and_load_1(
     for_swarm_id bigint, for_name text,
     entry_namespaces text[], entry_keys text[], entry_contents_max bigint[],
@@ -109,16 +109,13 @@ CREATE FUNCTION swarmem.lock_and_load_1(
 ) RETURNS TABLE (
     kind smallint, place integer,
     life bigint, incarnation uuid, floor_revision bigint, floor_nonce uuid, entries bigint, clock_us bigint,
-    waited_us bigint,
     revision bigint, ordinal integer, nonce uuid, namespace text, key text, change smallint, cause smallint,
     time_us bigint, create_revision bigint, create_time_us bigint, version bigint, expire_us bigint,
     content_bytes bigint, meta bytea, content bytea,
     agent text, request_id text, digest bytea, outcome bytea
-)
-LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
-    called timestamptz := clock_timestamp();
     in_life bigint;
     remaining bigint;
     bounds integer;
@@ -136,11 +133,9 @@ BEGIN
     END IF;
     kind := 0;
     clock_us := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
-    waited_us := greatest(clock_us - (extract(epoch FROM called) * 1000000)::bigint, 0);
     RETURN NEXT;
     in_life := life;
     life := NULL; incarnation := NULL; floor_revision := NULL; floor_nonce := NULL; entries := NULL; clock_us := NULL;
-    waited_us := NULL;
 
     kind := 1;
     FOR prefix IN 1 .. cardinality(prefix_limits) LOOP
@@ -183,12 +178,9 @@ BEGIN
                CASE WHEN l.content_bytes <= w.content_max THEN l.content END
         FROM unnest(entry_namespaces, entry_keys, entry_contents_max) w (namespace, key, content_max)
         CROSS JOIN LATERAL
-        -- A key as a range of one, in the order of its index: of an equal key the primary key of the table gives the
-        -- newest as well, walking back over the whole log.
         (SELECT n.* FROM swarmem.log n
-         WHERE n.swarm_id = for_swarm_id AND n.life = in_life
-           AND n.namespace = w.namespace AND n.key BETWEEN w.key AND w.key
-         ORDER BY n.key, n.revision DESC LIMIT 1) l
+         WHERE n.swarm_id = for_swarm_id AND n.life = in_life AND n.namespace = w.namespace AND n.key = w.key
+         ORDER BY n.revision DESC LIMIT 1) l
         WHERE l.change = 0
     LOOP
         RETURN NEXT;
@@ -200,10 +192,8 @@ BEGIN
     FOR agent, request_id, digest, revision, nonce, time_us, outcome IN
         SELECT r.agent, r.request_id, r.digest, r.revision, r.nonce, r.time_us, r.outcome
         FROM unnest(record_agents, record_ids) w (agent, request_id)
-        CROSS JOIN LATERAL
-        (SELECT q.* FROM swarmem.requests q WHERE q.swarm_id = for_swarm_id AND q.life = in_life
-           AND q.agent = w.agent AND q.request_id BETWEEN w.request_id AND w.request_id
-         ORDER BY q.request_id LIMIT 1) r
+        JOIN swarmem.requests r ON r.swarm_id = for_swarm_id AND r.life = in_life
+         AND r.agent = w.agent AND r.request_id = w.request_id
     LOOP
         RETURN NEXT;
     END LOOP;
@@ -223,16 +213,13 @@ CREATE FUNCTION swarmem.persist_1(
     new_expires bigint[], new_namespaces text[], new_keys text[]
 ) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
-DECLARE
-    -- A value that is assigned is computed at once; a PERFORM would run a query.
-    set_to text;
 BEGIN
     -- What is acknowledged has to be durable, whatever the server's default is.
     IF current_setting('synchronous_commit') = 'off' THEN
-        set_to := set_config('synchronous_commit', 'on', true);
+        PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     -- It ends at this call: a COMMIT that waits for a synchronous standby, and is cut short, has committed without it.
-    set_to := set_config('statement_timeout', '0', true);
+    PERFORM set_config('statement_timeout', '0', true);
     INSERT INTO swarmem.log (swarm_id, life, nonce, revision, ordinal, change, cause, time_us, create_revision,
         create_time_us, version, expire_us, content_bytes, namespace, key, meta, content)
     SELECT for_swarm_id, for_life, head_nonce, v.* FROM unnest(log_revisions, log_ordinals, log_changes, log_causes,
@@ -248,12 +235,9 @@ BEGIN
             outcome = excluded.outcome;
     END IF;
     IF cardinality(old_keys) > 0 THEN
-        -- Where the rows are, and nothing else, names them, or the planner goes through all of the swarm's.
-        DELETE FROM swarmem.expiries e WHERE e.ctid = ANY (ARRAY(
-            SELECT d.ctid FROM unnest(old_expires, old_namespaces, old_keys) o (expire_us, namespace, key)
-            CROSS JOIN LATERAL (SELECT x.ctid FROM swarmem.expiries x
-                WHERE x.swarm_id = for_swarm_id AND x.life = for_life AND x.expire_us = o.expire_us
-                  AND x.namespace = o.namespace AND x.key = o.key LIMIT 1) d));
+        DELETE FROM swarmem.expiries e USING unnest(old_expires, old_namespaces, old_keys) o (expire_us, namespace, key)
+        WHERE e.swarm_id = for_swarm_id AND e.life = for_life AND e.expire_us = o.expire_us
+          AND e.namespace = o.namespace AND e.key = o.key;
     END IF;
     IF cardinality(new_keys) > 0 THEN
         INSERT INTO swarmem.expiries (swarm_id, life, expire_us, namespace, key)
@@ -262,8 +246,7 @@ BEGIN
     UPDATE swarmem.heads SET revision = head_revision, nonce = head_nonce, time_us = head_time_us,
         entries = head_entries, content_bytes = head_content_bytes,
         next_expiry_us = CASE WHEN cardinality(old_keys) + cardinality(new_keys) = 0 THEN next_expiry_us ELSE
-            (SELECT e.expire_us FROM swarmem.expiries e WHERE e.swarm_id = for_swarm_id AND e.life = for_life
-             ORDER BY e.expire_us LIMIT 1) END,
+            (SELECT min(e.expire_us) FROM swarmem.expiries e WHERE e.swarm_id = for_swarm_id AND e.life = for_life) END,
         oldest_request_us = CASE WHEN cardinality(record_ids) = 0 THEN oldest_request_us ELSE
             coalesce(oldest_request_us, head_time_us) END
     WHERE swarm_id = for_swarm_id AND name = for_name AND life = for_life AND revision = prev;

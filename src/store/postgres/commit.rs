@@ -29,7 +29,7 @@ use crate::{
 };
 
 static LOCK_AND_LOAD: Sql = Sql {
-    text: "SELECT * FROM swarmem.lock_and_load_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    text: "SELECT * FROM swarmem.lock_and_load_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     types: &[
         Type::INT8,
         Type::TEXT,

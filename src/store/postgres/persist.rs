@@ -20,7 +20,7 @@ use crate::{
 
 /// A function, so that what must not be committed is raised inside it: the COMMIT is under way behind it already.
 pub(super) static PERSIST: Sql = Sql {
-    text: "SELECT swarmem.persist_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+    text: "SELECT swarmem.persist_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
      $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)",
     types: &[
         // The swarm, and where its head was.

@@ -17,11 +17,18 @@ struct Migration {
 }
 
 /// Step 1 is the first.
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "swarms",
-    sql: include_str!("../../../migrations/postgres/0001_swarms.sql"),
-    program_min: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "swarms",
+        sql: include_str!("../../../migrations/postgres/0001_swarms.sql"),
+        program_min: 1,
+    },
+    Migration {
+        name: "commit",
+        sql: include_str!("../../../migrations/postgres/0002_commit.sql"),
+        program_min: 1,
+    },
+];
 
 /// All coordinators that migrate one database take this lock ("swarmem" as a number).
 const LOCK: i64 = 0x0073_7761_726d_656d;

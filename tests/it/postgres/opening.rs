@@ -41,7 +41,8 @@ async fn coordinators_that_start_together_make_one_schema() {
         token
     };
     assert!(!token.is_empty());
-    assert_eq!(database.sql("SELECT version, name, program_min FROM swarmem.migrations"), "1|swarms|1");
+    let steps = "SELECT version, name, program_min FROM swarmem.migrations ORDER BY version";
+    assert_eq!(database.sql(steps), "1|swarms|1\n2|commit|1");
 }
 
 #[tokio::test]
@@ -49,11 +50,37 @@ async fn a_schema_is_looked_at_and_migrated_by_hand() {
     let database = Database::new();
     let options = PostgresOptions::new(database.url());
     let empty = status(&options).await.unwrap();
-    assert_eq!((empty.version, empty.known), (None, 1));
+    assert_eq!((empty.version, empty.known), (None, 2));
     assert_eq!(database.sql("SELECT to_regnamespace('swarmem') IS NULL"), "t", "a look changes nothing");
     assert_eq!(migrate(&options).await.unwrap().version, None);
-    assert_eq!(migrate(&options).await.unwrap().version, Some(1));
-    assert_eq!(status(&options).await.unwrap().version, Some(1));
+    assert_eq!(migrate(&options).await.unwrap().version, Some(2));
+    assert_eq!(status(&options).await.unwrap().version, Some(2));
+}
+
+/// As an older coordinator left it, which may still run beside this one.
+#[tokio::test]
+async fn a_database_of_an_older_program_is_brought_up_to_date_and_still_serves_it() {
+    const FIRST: &str = include_str!("../../../migrations/postgres/0001_swarms.sql");
+    // What somebody's database has is never changed: a difference is a step of its own.
+    assert_eq!(format!("{:016x}", xxhash_rust::xxh3::xxh3_64(FIRST.as_bytes())), "1b7ba3997d6480fa");
+    let database = Database::new();
+    database.sql(
+        "CREATE SCHEMA swarmem; CREATE TABLE swarmem.migrations (version integer NOT NULL PRIMARY KEY, \
+         name text NOT NULL, program_min integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()); \
+         INSERT INTO swarmem.migrations VALUES (1, 'swarms', 1)",
+    );
+    database.sql(FIRST);
+    let h = super::harness(PostgresOptions::new(database.url())).await;
+    let id = h.create("a").await;
+    h.put(&id, "shared/x", "k", "1").await;
+    assert_eq!(h.content(&id, "shared/x", "k").await.as_deref(), Some("1"));
+    h.check_invariants().await;
+    // By the call that the older program makes.
+    let older = database.sql(
+        "SELECT l.revision FROM swarmem.heads h CROSS JOIN LATERAL \
+         swarmem.lock_and_load_1(h.swarm_id, h.name, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') l",
+    );
+    assert_eq!(older, "1");
 }
 
 #[tokio::test]
@@ -64,7 +91,7 @@ async fn a_newer_schema_is_refused_unless_it_says_that_we_can_work_with_it() {
     PostgresStore::open(PostgresOptions::new(database.url())).await.unwrap();
     database.sql("INSERT INTO swarmem.migrations VALUES (9999, 'takes away', 9998)");
     let error = refused(database.url()).await;
-    assert!(matches!(&error, OpenError::Newer { found: 9999, known: 1, .. }), "{error}");
+    assert!(matches!(&error, OpenError::Newer { found: 9999, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("9999") && error.to_string().contains("newer program"), "{error}");
 }
 

@@ -54,8 +54,8 @@ fn the_store_is_told_of_and_brought_up_to_date() {
     };
     let status = ["store", "status", "--json"];
     assert_eq!(state(run(&status)), ("postgres".into(), "empty".into(), serde_json::Value::Null));
-    assert_eq!(state(run(&["store", "migrate", "--json"])), ("postgres".into(), "current".into(), 1.into()));
-    assert_eq!(state(run(&status)), ("postgres".into(), "current".into(), 1.into()));
+    assert_eq!(state(run(&["store", "migrate", "--json"])), ("postgres".into(), "current".into(), 2.into()));
+    assert_eq!(state(run(&status)), ("postgres".into(), "current".into(), 2.into()));
     let told = printed(&run(&["store", "status"]));
     assert!(told.contains("up to date") && told.contains(&database.name), "{told}");
     let doctor = String::from_utf8(run(&["doctor", "--listen", "127.0.0.1:0"]).stdout).unwrap();

@@ -47,9 +47,9 @@ pub fn statements(fleet: &Fleet, swarm: &str, content: &str, rows: u64, seconds:
     let script = format!(
         "\\set n random(1, 1000000000000)
 BEGIN;
-SELECT l.life, l.revision FROM swarmem.heads h CROSS JOIN LATERAL swarmem.lock_and_load_1(h.swarm_id, h.name, {namespaces}, {keys}, \
+SELECT l.life, l.revision FROM swarmem.heads h CROSS JOIN LATERAL swarmem.lock_and_load_2(h.swarm_id, h.name, {namespaces}, {keys}, \
          {nothing}, {agents}, {ids}, '{{}}', '{{}}', '{{}}') l WHERE h.name = '{swarm}' \\gset
-SELECT swarmem.persist_1(h.swarm_id, h.life, h.name, :revision, :revision + {rows}, '{nonce}', 1700000000000000, :revision, \
+SELECT swarmem.persist_2(h.swarm_id, h.life, h.name, :revision, :revision + {rows}, '{nonce}', 1700000000000000, :revision, \
          :revision, {numbers}, {ordinals}, {changes}, {causes}, {time}, {numbers}, {time}, {versions}, {expires}, {bytes}, \
          {namespaces}, {keys}, {metas}, {contents}, {agents}, {ids}, {digests}, {numbers}, {time}, {outcomes}, \
          '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}') FROM swarmem.heads h WHERE h.name = '{swarm}';
