@@ -33,15 +33,47 @@ impl Default for Log {
     }
 }
 
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 impl Section for Log {
     const NAME: &'static str = "log";
     const ALLOWED: &'static [(&'static str, Allowed)] = &[
         (
             "level",
-            Allowed::Text("a level, or target=level pairs joined by commas", |text| {
-                !text.is_empty() && EnvFilter::builder().parse(text).is_ok()
-            }),
+            Allowed::Text(
+                "a level (error, warn, info, debug, trace, off), or levels and module=level pairs joined by commas",
+                is_level_list,
+            ),
         ),
         ("format", Allowed::OneOf(&["text", "json"])),
     ];
+}
+
+/// The filter takes any word for a module whose lines are wanted, and then nothing else is logged: a level that is
+/// misspelt would silence the log.
+fn is_level_list(text: &str) -> bool {
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_module = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+    };
+    let is_allowed = |part: &str| match part.split_once('=') {
+        Some((module, level)) => is_module(module) && is_level(level),
+        None => is_level(part),
+    };
+    text.split(',').all(is_allowed) && EnvFilter::builder().parse(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for taken in ["info", "WARN", "off", "info,swarmem::store=debug", "swarmem=trace,tonic=off"] {
+            assert!(is_level_list(taken), "{taken}");
+        }
+        for refused in ["", "infoo", "verbose", "info,", "info,debg", "swarmem", "swarmem=infoo", "=info"] {
+            assert!(!is_level_list(refused), "{refused}");
+        }
+    }
 }
