@@ -26,6 +26,11 @@ pub trait Bus: Send + Sync + 'static {
     /// bus that is down, and not long for one that is slow.
     async fn subscribe(&self, swarm: &SwarmId) -> Box<dyn Subscription>;
 
+    /// Whether it reaches coordinators of other processes.
+    fn leaves_the_process(&self) -> bool {
+        true
+    }
+
     /// Whether the bus works. It changes with every interruption, also with one that is over when it is looked at.
     fn state(&self) -> watch::Receiver<State>;
 

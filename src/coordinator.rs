@@ -53,7 +53,7 @@ use crate::{
         time::Clock,
     },
     lifecycle::Lifecycle,
-    metrics::{self, Gauge, Metrics},
+    metrics::{self, Gauge, HasBus, Metrics},
     store::{self, Store},
 };
 
@@ -152,7 +152,8 @@ impl Coordinator {
         lifecycle: Lifecycle,
     ) -> Result<Self, store::Error> {
         let trouble = Arc::new(Trouble::new());
-        let metrics = Arc::new(Metrics::new());
+        let has_bus = if bus.leaves_the_process() { HasBus::Yes } else { HasBus::No };
+        let metrics = Arc::new(Metrics::new(has_bus));
         let store: Arc<dyn Store> =
             Arc::new(Observed::new(store, Arc::clone(&trouble), Arc::clone(&metrics)));
         let tokens = store.token_key().await?;

@@ -98,6 +98,16 @@ struct RpcLabel {
     code: &'static str,
 }
 
+/// Whether there is a bus to be told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HasBus {
+    /// There is one.
+    #[default]
+    Yes,
+    /// There is none: a figure of it would say something of what is not there.
+    No,
+}
+
 /// Everything that is counted and measured.
 pub struct Metrics {
     registry: Registry,
@@ -200,14 +210,14 @@ pub fn set(counter: &Counter, to: u64) {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(HasBus::default())
     }
 }
 
 impl Metrics {
     /// Nothing counted yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(bus: HasBus) -> Self {
         let mut registry = Registry::with_prefix("swarmem");
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which program this is", version);
@@ -227,7 +237,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         metrics.show_zeros();
-        metrics.register(&mut registry);
+        metrics.register(&mut registry, bus);
         metrics.registry = registry;
         metrics
     }
@@ -243,7 +253,7 @@ impl Metrics {
         }
     }
 
-    fn register(&self, to: &mut Registry) {
+    fn register(&self, to: &mut Registry, bus: HasBus) {
         to.register("rpcs", "Calls that ended, streams included, by method and gRPC code", self.rpcs.clone());
         to.register_with_unit(
             "rpc_duration",
@@ -289,6 +299,14 @@ impl Metrics {
             self.polls.clone(),
         );
         self.now.register(to);
+        if bus == HasBus::Yes {
+            to.register(
+                "bus_up",
+                "Whether the bus works: 1 or 0; with bus.kind = local there is none, and no figure of it",
+                self.now.bus_up.clone(),
+            );
+            self.now.bus.register(to);
+        }
     }
 
     /// How long a phase took.
@@ -336,7 +354,6 @@ impl Now {
     fn register(&self, to: &mut Registry) {
         let now = [
             ("store_up", "Whether the store answers: 1 or 0", &self.store_up),
-            ("bus_up", "Whether the bus works: 1 or 0", &self.bus_up),
             ("lanes", "Swarms with a lane that is awake", &self.lanes),
             ("lane_requests", "Requests that wait in lanes", &self.waiting),
             ("feeds", "Swarms that are followed because somebody watches them", &self.feeds),
@@ -351,7 +368,6 @@ impl Now {
         }
         let meaning = "Bytes of requests and answers that are held";
         to.register_with_unit("in_flight", meaning, Unit::Bytes, self.in_flight_bytes.clone());
-        self.bus.register(to);
     }
 }
 
@@ -390,7 +406,7 @@ mod tests {
     #[test]
     fn the_figures_in_the_docs_are_current() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         // Which methods are called is not known before they are.
         metrics.rpc("swarmem.v1.MemoryService/Put", "OK", None);
         let reference = reference(&metrics.text());
@@ -403,7 +419,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         metrics.commit(3, Went::Ok);
         metrics.phase(Phase::Persist, Duration::from_millis(2));
         metrics.rpc("swarmem.v1.MemoryService/Put", "OK", Some(Duration::from_millis(1)));
@@ -421,5 +437,6 @@ mod tests {
             assert!(text.contains(&format!("{line}\n")), "no {line} in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+        assert!(!Metrics::new(HasBus::No).text().contains("swarmem_bus_"));
     }
 }

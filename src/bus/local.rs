@@ -44,6 +44,10 @@ impl Bus for LocalBus {
         Box::new(LocalSubscription(sender.subscribe()))
     }
 
+    fn leaves_the_process(&self) -> bool {
+        false
+    }
+
     fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }

@@ -174,6 +174,18 @@ impl Bus {
                 conflict: conflict.to_owned(),
             })
         };
+        // Whoever says "local" sets the others aside; whoever says nothing has forgotten it.
+        if self.kind == BusKind::Local && origin("bus.kind") == Origin::Default {
+            let names = Self::FIELD_NAMES.iter().map(|key| format!("bus.{key}"));
+            if let Some(name) = names.into_iter().find(|name| origin(name) != Origin::Default) {
+                return conflict(
+                    &name,
+                    "(not shown)",
+                    "it is not used, since bus.kind is not set; set bus.kind = \"redis\", or \"local\" if there is to be no \
+                     bus",
+                );
+            }
+        }
         let (addresses, _) = self.addresses();
         if self.topology == Topology::Single && addresses.len() > 1 {
             return conflict(
@@ -262,7 +274,7 @@ mod tests {
     fn a_password_in_a_url_is_refused_and_not_shown() {
         let error = load(&[("bus.urls", "redis://ann:sesame@redis:6379")]).unwrap_err();
         assert!(error.contains("without user and password") && !error.contains("sesame"), "{error}");
-        let config = load(&[("bus.password", "sesame")]).unwrap();
+        let config = load(&[("bus.kind", "redis"), ("bus.password", "sesame")]).unwrap();
         assert_eq!(config.bus.password.expose(), "sesame");
         assert!(!format!("{config:?}").contains("sesame"));
     }
@@ -272,7 +284,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "sesame\n").unwrap();
         let path = file.path().to_str().unwrap().to_owned();
-        let env = [("SWARMEM_BUS_PASSWORD_FILE".to_owned(), path)];
+        let env = [("SWARMEM_BUS_PASSWORD_FILE", &*path), ("SWARMEM_BUS_KIND", "redis")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::load(None, env.into_iter(), &[]).unwrap();
         assert_eq!(config.bus.password.expose(), "sesame");
     }
@@ -284,9 +297,25 @@ mod tests {
             (&[("bus.user", "ann")], "bus.password"),
             (&[("bus.tls_key_file", "key.pem")], "bus.tls_certificate_file"),
         ] {
-            let error = load(pairs).unwrap_err();
+            let error = load(&[&[("bus.kind", "redis")], pairs].concat()).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
-        load(&[("bus.urls", "redis://a,redis://b"), ("bus.topology", "cluster")]).unwrap();
+        let cluster = [("bus.kind", "redis"), ("bus.urls", "redis://a,redis://b"), ("bus.topology", "cluster")];
+        load(&cluster).unwrap();
+    }
+
+    #[test]
+    fn settings_of_a_bus_that_is_not_asked_for_are_refused() {
+        // Also one that is said to be what it is anyway.
+        let urls = ("bus.urls", "redis://127.0.0.1:6379");
+        for set in [urls, ("bus.password", "sesame"), ("bus.prefix", "a")] {
+            let error = load(&[set]).unwrap_err();
+            assert!(error.contains(set.0) && error.contains("bus.kind = \"redis\""), "{error}");
+            assert!(!error.contains("sesame"), "{error}");
+            load(&[set, ("bus.kind", "local")]).unwrap();
+        }
+        let mut config = Config::default();
+        config.bus.prefix = "a".into();
+        config.validate().unwrap();
     }
 }

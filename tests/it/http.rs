@@ -86,13 +86,14 @@ async fn figures_follow_what_happens() {
     for (gauge, is) in [
         ("store_up", 1.0),
         ("store_connections_max", 4.0),
-        ("bus_up", 1.0),
         ("watch_streams", 1.0),
         ("feeds", 1.0),
         ("ring_events", 4.0),
     ] {
         assert_eq!(figure(&server, &format!("swarmem_{gauge}")), is, "{gauge}");
     }
+    // There is none.
+    assert!(!ask(&server, "GET", "/metrics").1.contains("swarmem_bus_"));
     let endpoint = server.address().parse().unwrap();
     let unknown = Client::connect(&endpoint, Options::new("nowhere", "ann", Role::Agent));
     assert!(
