@@ -160,9 +160,35 @@ mod tests {
             assert!(refused.contains("store.url") && !refused.contains("correct-horse"), "{refused}");
         }
         let missing = load("[store]\nurl_file = \"/nowhere/at/all\"", &[], &[kind]).unwrap_err();
-        assert!(missing.contains("/nowhere/at/all"), "{missing}");
+        assert!(missing.starts_with("store.url_file = /nowhere/at/all, from the file FILE: it cannot be"), "{missing}");
         let number = load("[store]\nurl_file = 3", &[], &[kind]).unwrap_err();
         assert!(number.contains("store.url_file = 3") && number.contains("the path of a file"), "{number}");
+    }
+
+    #[test]
+    fn a_secret_is_said_once_and_is_not_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("password");
+        fs::write(&file, "\n").unwrap();
+        let (path, kind) = (file.to_str().unwrap(), ("bus.kind", "redis"));
+        let empty = load("", &[("SWARMEM_BUS_PASSWORD_FILE", path)], &[kind]).unwrap_err();
+        assert!(empty.starts_with("bus.password_file = ") && empty.contains("is empty"), "{empty}");
+        fs::write(&file, "sesame\n").unwrap();
+        let (value, in_file) = (("bus.password", "barley"), ("bus.password_file", path));
+        let variables = [("SWARMEM_BUS_PASSWORD_FILE", path), ("SWARMEM_BUS_PASSWORD", "barley")];
+        for twice in [
+            load(&format!("[bus]\npassword = \"barley\"\npassword_file = \"{path}\""), &[], &[kind]),
+            load("", &variables, &[kind]),
+            load("", &[variables[1], variables[0]], &[kind]),
+            load("", &[], &[in_file, value, kind]),
+        ] {
+            let twice = twice.unwrap_err();
+            assert!(twice.contains("bus.password_file is given beside it"), "{twice}");
+            assert!(!twice.contains("barley") && !twice.contains("sesame"), "{twice}");
+        }
+        // A later layer overrides the one before, as everywhere.
+        let config = load("[bus]\npassword = \"barley\"", &variables[..1], &[kind]).unwrap();
+        assert_eq!(config.bus.password.expose(), "sesame");
     }
 
     #[test]

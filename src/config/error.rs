@@ -45,6 +45,18 @@ pub enum Error {
         /// What is taken.
         allowed: String,
     },
+    /// The file that holds a secret cannot be used.
+    #[error("{name} = {}, {origin}: {problem}", path.display())]
+    SecretFile {
+        /// The setting, dotted, with `_file`.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Who gave it.
+        origin: Origin,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Two settings cannot both be as they are.
     #[error("{name} = {value}, {origin}: {conflict}")]
     Conflict {
@@ -72,6 +84,13 @@ pub enum Origin {
     CommandLine,
     /// The program that embeds the coordinator.
     Code,
+}
+
+impl Origin {
+    /// Whether both come from the same layer, so that neither overrides the other.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
 }
 
 impl fmt::Display for Origin {

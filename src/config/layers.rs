@@ -28,7 +28,14 @@ const FILE: &str = "_file";
 pub(super) struct Layers {
     catalog: Vec<SectionEntry>,
     /// By section and key.
-    values: BTreeMap<(&'static str, &'static str), (Value, Origin)>,
+    values: BTreeMap<(&'static str, &'static str), Given>,
+}
+
+struct Given {
+    value: Value,
+    origin: Origin,
+    /// It is a secret, and stood in a file of its own.
+    in_file: bool,
 }
 
 impl Default for Layers {
@@ -96,15 +103,15 @@ impl Layers {
     /// The defaults with everything that was given laid over them.
     pub(super) fn build(&self) -> Config {
         let mut table = to_table(&Config::default());
-        for ((section, key), (value, _)) in &self.values {
-            table[*section][*key] = value.clone();
+        for ((section, key), given) in &self.values {
+            table[*section][*key] = given.value.clone();
         }
         table.try_into().expect("every value was checked against what its setting takes")
     }
 
     pub(super) fn origin(&self, name: &str) -> Origin {
         let given = self.values.iter().find(|((section, key), _)| is_name(name, section, key));
-        given.map_or(Origin::Default, |(_, (_, origin))| origin.clone())
+        given.map_or(Origin::Default, |(_, given)| given.origin.clone())
     }
 
     fn add(
@@ -128,7 +135,19 @@ impl Layers {
         }
         setting.check(&value, || origin.clone())?;
         let place = (setting.section, setting.key);
-        self.values.insert(place, (value, origin.clone()));
+        let given = Given { value, origin: origin.clone(), in_file: in_file.is_some() };
+        if let Some(other) = self.values.get(&place)
+            && other.in_file != given.in_file
+            && other.origin.is_beside(origin)
+        {
+            return Err(Error::Conflict {
+                name: setting.name(),
+                value: "(not shown)".to_owned(),
+                origin: if given.in_file { other.origin.clone() } else { given.origin },
+                conflict: format!("{}{FILE} is given beside it; leave one of the two out", setting.name()),
+            });
+        }
+        self.values.insert(place, given);
         Ok(())
     }
 
@@ -183,8 +202,18 @@ fn read_secret(name: &str, path: &Value, origin: &Origin) -> Result<String, Erro
             allowed: "the path of a file that holds the secret".to_owned(),
         });
     };
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let unusable = |problem| Error::SecretFile {
+        name: name.to_owned(),
+        path: path.into(),
+        origin: origin.clone(),
+        problem,
+    };
+    let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(unusable("the file is empty; write the secret into it, or leave the setting out".to_owned()));
+    }
+    Ok(secret.to_owned())
 }
 
 fn is_name(name: &str, section: &str, key: &str) -> bool {
