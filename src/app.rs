@@ -181,6 +181,9 @@ impl App {
                  --http-listen, or none with --http-listen ''"
             )
         })?;
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(%address, "INSECURE: anybody who reaches this address sees every figure");
+        }
         self.http = Some(listener);
         Ok(())
     }

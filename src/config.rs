@@ -107,6 +107,7 @@ impl Config {
             setting.check(&values[setting.section][setting.key], || origin(&setting.name()))?;
         }
         self.server.check(origin)?;
+        self.http.check(&self.server, origin)?;
         self.store.check(origin)?;
         self.bus.check(origin)?;
         self.transport.check(&self.limits, origin)?;
@@ -384,7 +385,7 @@ mod tests {
     #[test]
     fn only_loopback_is_open_without_saying_so() {
         for loopback in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            load("", &[], &[("server.listen", loopback)]).unwrap();
+            load("", &[], &[("server.listen", loopback), ("http.listen", loopback)]).unwrap();
         }
         for open in ["0.0.0.0:7420", "[::]:7420", "10.0.0.1:7420"] {
             let error = load("", &[("SWARMEM_SERVER_LISTEN", open)], &[]).unwrap_err();
@@ -393,7 +394,11 @@ mod tests {
             {
                 assert!(error.contains(part), "{part} is missing in: {error}");
             }
-            let insecure = [("server.listen", open), ("server.insecure", "true")];
+            let error = load("", &[], &[("http.listen", open)]).unwrap_err();
+            for part in ["http.listen", open, "server.insecure = true", "--insecure"] {
+                assert!(error.contains(part), "{part} is missing in: {error}");
+            }
+            let insecure = [("server.listen", open), ("http.listen", open), ("server.insecure", "true")];
             load("", &[], &insecure).unwrap();
         }
     }

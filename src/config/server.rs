@@ -27,8 +27,8 @@ pub struct Server {
     /// The path of a Unix socket to listen on as well. Empty: none.
     #[serde(with = "optional")]
     pub unix_socket: Option<PathBuf>,
-    /// Listens beyond loopback although there is no authentication: whoever reaches the port can claim to be any agent,
-    /// in any role, and read and write every swarm.
+    /// Listens beyond loopback (`listen`, `http.listen`) although there is no authentication: whoever reaches the port can
+    /// claim to be any agent, in any role, and read and write every swarm.
     pub insecure: bool,
     /// The swarm that is created at start if it does not exist. Empty: none.
     #[serde(with = "optional")]
@@ -84,6 +84,11 @@ impl Section for Server {
     ];
 }
 
+/// Whether only this machine reaches it.
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 /// Which interface other machines reach must not hang on a table of names, so only the name of loopback is known.
 fn address(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
@@ -112,7 +117,7 @@ impl Server {
             None if self.unix_socket.is_none() => {
                 Err(conflict("", "nothing to listen on; set it or server.unix_socket"))
             }
-            Some(address) if !self.insecure && !address.ip().to_canonical().is_loopback() => Err(conflict(
+            Some(address) if !self.insecure && !is_loopback(address) => Err(conflict(
                 &address.to_string(),
                 "this address can be reached from other machines, and there is no authentication: whoever reaches it \
                  can claim to be any agent in any role. Listen on 127.0.0.1, or accept that with server.insecure = \
