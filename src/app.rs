@@ -2,6 +2,7 @@
 
 mod bus;
 pub mod doctor;
+mod log;
 mod memory;
 mod store;
 
@@ -15,6 +16,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+pub use self::log::log_to_stderr;
 use self::store::Opened;
 use crate::{
     api::{

@@ -16,7 +16,6 @@ use swarmem::{
     config::{self, Config},
     lifecycle::Lifecycle,
 };
-use tracing_subscriber::EnvFilter;
 
 /// Measured against the system's (docs/performance.md). SQLite allocates from it, too.
 #[global_allocator]
@@ -98,7 +97,7 @@ fn greeting(app: &App, format: Format) -> String {
 }
 
 async fn demo(args: &DemoArgs, format: Format) -> anyhow::Result<u8> {
-    log_to_stderr(&config::Log { level: "error".into(), ..config::Log::default() })?;
+    app::log_to_stderr(&config::Log { level: "error".into(), ..config::Log::default() })?;
     let place = Place::new(args.keep.as_deref())?;
     let mut config = Config::default();
     config.store.path = place.directory.join("swarmem.db");
@@ -208,14 +207,4 @@ fn say(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("could not write the output"),
     }
-}
-
-fn log_to_stderr(log: &config::Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&log.level).context("log.level")?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match log.format {
-        config::Format::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&io::stderr())).init(),
-        config::Format::Json => lines.json().init(),
-    }
-    Ok(())
 }
