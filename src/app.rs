@@ -40,6 +40,11 @@ use crate::{
 /// How long a background task waits for the store, and pauses after it failed.
 const STORE_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(200));
 
+/// A setting is wrong in a way that shows only when it is used; says which, and the way out.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(String);
+
 /// A coordinator with its sockets bound; it serves once it is run.
 pub struct App {
     store: Opened,
@@ -76,7 +81,8 @@ impl App {
         )
         .await?;
         if let Some(name) = &config.server.default_swarm {
-            let swarm = SwarmId::parse(name).context("server.default_swarm")?;
+            let swarm = SwarmId::parse(name)
+                .map_err(|error| Misconfigured(format!("server.default_swarm = {name:?}: {error}")))?;
             coordinator.ensure_swarm(&swarm).await.context("could not create server.default_swarm")?;
         }
         let mut app = Self {

@@ -61,13 +61,14 @@ fn fail(error: &anyhow::Error, format: Format) -> u8 {
             told = format!("{told}: {cause}");
         }
     }
-    let kind = if error.is::<config::Error>() { cli::Error::Usage } else { cli::Error::Failed };
+    let is_usage = error.is::<config::Error>() || error.is::<app::Misconfigured>();
+    let kind = if is_usage { cli::Error::Usage } else { cli::Error::Failed };
     cli::print_error(&kind(told), format)
 }
 
 async fn serve(args: &ServeArgs, format: Format) -> anyhow::Result<()> {
     let config = Config::load(args.config.as_deref(), environment(), &args.overrides())?;
-    log_to_stderr(&config.log)?;
+    app::log_to_stderr(&config.log)?;
     let lifecycle = Lifecycle::new();
     lifecycle.on_signals().context("could not listen for signals")?;
     let app = App::bind(&config, lifecycle).await?;

@@ -4,6 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
+use super::Misconfigured;
 use crate::{
     bus::{
         Bus,
@@ -67,10 +68,16 @@ fn login(user: Option<&String>, password: &Secret) -> Option<Login> {
 }
 
 fn tls(config: &config::Bus) -> anyhow::Result<Tls> {
-    let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let read = |key: &str, path: &Path| {
+        fs::read(path)
+            .map_err(|error| Misconfigured(format!("bus.{key} = {} cannot be read: {error}", path.display())))
+    };
     let own = match (&config.tls_certificate_file, &config.tls_key_file) {
-        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+        (Some(certificate), Some(key)) => {
+            Some((read("tls_certificate_file", certificate)?, read("tls_key_file", key)?))
+        }
         _ => None,
     };
-    Ok(Tls { ca: config.tls_ca_file.as_deref().map(read).transpose()?, own })
+    let ca = config.tls_ca_file.as_deref().map(|path| read("tls_ca_file", path)).transpose()?;
+    Ok(Tls { ca, own })
 }

@@ -35,7 +35,8 @@ impl Opened {
                 Self::Sqlite { store, place: config.path.display().to_string() }
             }
             StoreKind::Postgres => {
-                Self::Postgres(Arc::new(PostgresStore::open(postgres_options(config)).await?))
+                let store = PostgresStore::open(postgres_options(config)).await.map_err(judged)?;
+                Self::Postgres(Arc::new(store))
             }
         })
     }
@@ -85,6 +86,16 @@ pub(super) fn postgres_options(config: &config::Store) -> PostgresOptions {
     }
 }
 
+/// What a database was not even asked about is a matter of the settings.
+fn judged(error: postgres::OpenError) -> anyhow::Error {
+    match error {
+        postgres::OpenError::Url { .. } | postgres::OpenError::Authorities { .. } => {
+            super::Misconfigured(error.to_string()).into()
+        }
+        error => error.into(),
+    }
+}
+
 /// Looks at the store's schema, and changes nothing.
 ///
 /// # Errors
@@ -105,7 +116,7 @@ pub async fn status(config: &config::Store) -> anyhow::Result<Report> {
             }
         }
         StoreKind::Postgres => {
-            let seen = postgres::status(&postgres_options(config)).await?;
+            let seen = postgres::status(&postgres_options(config)).await.map_err(judged)?;
             Report {
                 kind: "postgres",
                 place: seen.database,
@@ -124,7 +135,9 @@ pub async fn status(config: &config::Store) -> anyhow::Result<Report> {
 pub async fn migrate(config: &config::Store, clock: &Arc<dyn Clock>) -> anyhow::Result<Report> {
     match config.kind {
         StoreKind::Sqlite => Opened::open(config, clock).await?.close().await?,
-        StoreKind::Postgres => drop(postgres::migrate(&postgres_options(config)).await?),
+        StoreKind::Postgres => {
+            drop(postgres::migrate(&postgres_options(config)).await.map_err(judged)?);
+        }
     }
     status(config).await
 }

@@ -47,6 +47,18 @@ fn a_wrong_configuration_is_told_with_its_name() {
     assert!(line.contains("--insecure"), "{line}");
     let line = told(&["serve", "--listen", "db.example:7420"], 2);
     assert!(line.contains("names are not looked up"), "{line}");
+    // Also where it shows only when it is used.
+    let (postgres, redis) = ("store.kind=postgres", "bus.kind=redis");
+    for (settings, named) in [
+        (&["server.default_swarm=No!"][..], "server.default_swarm"),
+        (&[postgres, "store.url=postgres://a:b@c@d/e"], "store.url has more than one @"),
+        (&[postgres, "store.url=postgres://a:b@c:port/e"], "store.url"),
+        (&[redis, "bus.urls=rediss://127.0.0.1:1", "bus.tls_ca_file=/nowhere"], "bus.tls_ca_file"),
+    ] {
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
+        let line = told(&["serve", "--listen", "127.0.0.1:0"].into_iter().chain(set).collect::<Vec<_>>(), 2);
+        assert!(line.contains(named), "{line}");
+    }
 }
 
 #[test]
