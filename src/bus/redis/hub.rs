@@ -26,11 +26,14 @@ use crate::{
         Message, State,
         codec::{self, Decoded, Sender},
     },
-    domain::position::TokenKey,
+    domain::{position::TokenKey, swarm::SwarmId},
 };
 
 /// The first pause behind a failure.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
+
+/// How long nothing more is said of messages that cannot be read.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the connections of a bus share.
 pub(super) struct Hub {
@@ -46,6 +49,8 @@ pub(super) struct Hub {
     links: Mutex<HashMap<Arc<Address>, Place>>,
     /// A connection has come to where it follows.
     ready: Notify,
+    /// When it was said last that messages cannot be read.
+    complained: Mutex<Option<Instant>>,
 }
 
 /// A connection, and the channels that it is to have.
@@ -75,6 +80,7 @@ impl Hub {
             doubt: Notify::new(),
             links: Mutex::default(),
             ready: Notify::new(),
+            complained: Mutex::default(),
         }
     }
 
@@ -101,7 +107,7 @@ impl Hub {
             Some(Decoded::Fetch(incarnation, mark)) => Message::Moved(incarnation, mark),
             None => {
                 Counters::add(&self.counters.unreadable, 1);
-                tracing::debug!(swarm.id = %swarm, "a message on the bus that cannot be read");
+                self.complain(&swarm);
                 Message::Gap
             }
         };
@@ -109,6 +115,24 @@ impl Hub {
             Counters::add(&self.counters.received, 1);
         }
         self.registry.deliver(channel, &message, payload.len());
+    }
+
+    /// Says that messages cannot be read, no more often than somebody wants to read that.
+    fn complain(&self, swarm: &SwarmId) {
+        let mut complained = self.complained.lock().expect("no holder of this lock panics");
+        if complained.is_some_and(|then| then.elapsed() < COMPLAINT_PAUSE) {
+            return;
+        }
+        *complained = Some(Instant::now());
+        drop(complained);
+        let unreadable = self.counters.counts().unreadable;
+        tracing::warn!(
+            swarm.id = %swarm,
+            unreadable,
+            prefix = self.options.prefix,
+            "messages on the bus cannot be read, and are not believed: they are of coordinators over another database, of \
+             a newer version, or of somebody else; give each fleet a bus.prefix of its own"
+        );
     }
 
     fn links(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<Address>, Place>> {
@@ -338,4 +362,27 @@ impl Keeper {
 fn jittered(pause: Duration) -> Duration {
     let random = uuid::Uuid::new_v4().as_u128() as u32;
     pause.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_cannot_be_read_are_told_of_once_a_minute() {
+        let options = RedisOptions::single(Address { host: "redis".into(), port: 1 });
+        let hub = Hub::new(Arc::new(options), TokenKey::new([7; 32]), Sender(1));
+        let channel: Arc<str> = "swarmem:{a}".into();
+        let _inbox = hub.registry.add(&channel, &SwarmId::trusted("a"));
+        let told = || *hub.complained.lock().unwrap();
+        assert_eq!(told(), None);
+        let begun = Instant::now();
+        for passed_s in [0, 1, 59, 60, 61, 119] {
+            tokio::time::advance(begun + Duration::from_secs(passed_s) - Instant::now()).await;
+            hub.take_message(channel.as_bytes(), b"of another store");
+            let minute = Duration::from_secs(passed_s / 60 * 60);
+            assert_eq!(told(), Some(begun + minute), "{passed_s} s");
+        }
+        assert_eq!(hub.counters.counts().unreadable, 6);
+    }
 }
