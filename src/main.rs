@@ -166,7 +166,8 @@ async fn store(command: &StoreCommand, format: Format) -> anyhow::Result<()> {
         StoreCommand::Status(_) => app::store_status(&config.store).await?,
         StoreCommand::Migrate(_) => app::store_migrate(&config.store).await?,
     };
-    say(&report.told(format))
+    say(&report.told(format))?;
+    report.obstacle.map_or(Ok(()), |obstacle| Err(anyhow::anyhow!(obstacle)))
 }
 
 async fn backup(args: &BackupArgs) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    cli::{self, Format, doctor::Finding},
+    cli::{self, Format, doctor::Finding, store},
     config::{self, Config, StoreKind},
     domain::time::{Clock as _, SystemClock, Timestamp},
     store::sqlite::{self, Holder, Inspection, OpenError},
@@ -73,6 +73,9 @@ async fn sqlite_file(path: &Path, server: Option<&Holder>, is_served: bool, deep
 async fn postgres(config: &config::Store) -> Finding {
     const CHECK: &str = "database";
     match super::store::status(config).await {
+        Ok(store::Report { obstacle: Some(obstacle), .. }) => {
+            Finding::failure(CHECK, obstacle, "until then a coordinator that is started there does not serve")
+        }
         Ok(report) => Finding::ok(CHECK, report.told(Format::Human).trim_end().to_owned()),
         Err(error) => Finding::failure(CHECK, error.to_string(), "`swarmem store status` asks again"),
     }

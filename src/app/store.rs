@@ -113,6 +113,7 @@ pub async fn status(config: &config::Store) -> anyhow::Result<Report> {
                 server: None,
                 version: seen.as_ref().and_then(|seen| seen.schema_version),
                 known: sqlite::known_version(),
+                obstacle: None,
             }
         }
         StoreKind::Postgres => {
@@ -123,6 +124,7 @@ pub async fn status(config: &config::Store) -> anyhow::Result<Report> {
                 server: Some(seen.server),
                 version: seen.version.map(i64::from),
                 known: seen.known.into(),
+                obstacle: seen.obstacle,
             }
         }
     })

@@ -50,13 +50,15 @@ pub struct Report {
     pub version: Option<i64>,
     /// The newest version that this program knows.
     pub known: i64,
+    /// Why a coordinator could not write there, and the way out; none if nothing is known to be in its way.
+    pub obstacle: Option<String>,
 }
 
 impl Report {
     /// As one line for people, or one object for programs.
     #[must_use]
     pub fn told(&self, format: Format) -> String {
-        let Self { kind, place, server, version, known } = self;
+        let Self { kind, place, server, version, known, obstacle } = self;
         let state = match version {
             None => "empty",
             Some(version) if version < known => "behind",
@@ -66,7 +68,7 @@ impl Report {
         if format == Format::Json {
             let report = serde_json::json!({
                 "kind": kind, "place": place, "server_version": server, "schema_version": version,
-                "known_version": known, "state": state,
+                "known_version": known, "state": state, "obstacle": obstacle,
             });
             return format!("{report}\n");
         }

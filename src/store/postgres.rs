@@ -12,6 +12,7 @@ mod maintain;
 mod persist;
 mod pool;
 mod read;
+mod rights;
 mod rows;
 mod schema;
 mod swarms;

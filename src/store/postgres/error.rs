@@ -104,11 +104,26 @@ pub enum OpenError {
         /// What the server said.
         cause: String,
     },
+    /// The role may not use what the schema has.
+    #[error(
+        "{user} may not write to {database}: it lacks {missing}; GRANT USAGE ON SCHEMA swarmem, and SELECT, INSERT, UPDATE, \
+         DELETE ON ALL TABLES IN SCHEMA swarmem, to it"
+    )]
+    MayNot {
+        /// Host, port and database.
+        database: String,
+        /// Who asked.
+        user: String,
+        /// The rights, and on what.
+        missing: String,
+    },
     /// The server takes no writes, so the schema cannot be brought up to date.
-    #[error("{database} is read-only; point store.url at the primary")]
+    #[error("{database} is read-only ({cause}); point store.url at the primary")]
     ReadOnly {
         /// Host, port and database.
         database: String,
+        /// How that is known.
+        cause: String,
     },
     /// Reading or changing the schema failed.
     #[error("the schema of {database} cannot be read or brought up to date: {cause}")]

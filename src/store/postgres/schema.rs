@@ -4,6 +4,7 @@ use super::{
     OpenError,
     connect::{Connection, Target},
     failure::told,
+    rights,
 };
 use crate::domain::position::TokenKey;
 
@@ -44,6 +45,8 @@ pub struct SchemaStatus {
     pub version: Option<i32>,
     /// The last step that this program knows.
     pub known: i32,
+    /// Why a coordinator could not write there, or not bring the schema up to date, and the way out; none if it could.
+    pub obstacle: Option<String>,
 }
 
 /// The last step that this program knows.
@@ -67,7 +70,12 @@ pub(super) async fn connect(target: &Target) -> Result<Connection, OpenError> {
 /// Looks, and changes nothing.
 pub(super) async fn status(target: &Target) -> Result<SchemaStatus, OpenError> {
     let connection = connect(target).await?;
-    inspect(&connection, target).await
+    let seen = inspect(&connection, target).await?;
+    let has_steps = seen.version.unwrap_or(0) < known_version();
+    let obstacle = rights::obstacle(&connection, target, seen.version.is_some(), has_steps)
+        .await
+        .map_err(|error| OpenError::of_schema(target, &error))?;
+    Ok(SchemaStatus { obstacle: obstacle.map(|error| error.to_string()), ..seen })
 }
 
 async fn inspect(connection: &Connection, target: &Target) -> Result<SchemaStatus, OpenError> {
@@ -75,7 +83,9 @@ async fn inspect(connection: &Connection, target: &Target) -> Result<SchemaStatu
     let about = connection
         .text(
             "SELECT current_setting('server_version'), current_setting('server_encoding'), \
-             current_setting('server_version_num'), to_regclass('swarmem.migrations') IS NOT NULL, \
+             current_setting('server_version_num'), \
+             EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
+                     ON n.oid = c.relnamespace WHERE n.nspname = 'swarmem' AND c.relname = 'migrations'), \
              EXISTS (SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
                      ON n.oid = c.relnamespace WHERE n.nspname = 'swarmem'), current_setting('fsync')",
         )
@@ -100,22 +110,33 @@ async fn inspect(connection: &Connection, target: &Target) -> Result<SchemaStatu
         server: server.clone(),
         version: None,
         known: known_version(),
+        obstacle: None,
     };
     match (ours.as_str(), used.as_str()) {
         ("t", _) => {}
         (_, "t") => return Err(OpenError::NotSwarmem { database: target.shown() }),
         _ => return Ok(status),
     }
+    let missing = rights::missing(connection).await.map_err(failed)?;
     let steps = connection
         .text("SELECT coalesce(max(version), 0), coalesce(max(program_min), 0) FROM swarmem.migrations")
         .await
-        .map_err(failed)?;
+        .map_err(|error| match &missing {
+            Some(missing) => OpenError::lacking(target, missing),
+            None => failed(error),
+        })?;
     let steps: Vec<i32> = steps.iter().filter_map(|number| number.parse().ok()).collect();
     let [version, program_min] = steps[..] else {
         return Err(OpenError::NotSwarmem { database: target.shown() });
     };
     if program_min > known_version() {
         return Err(OpenError::Newer { database: target.shown(), found: version, known: known_version() });
+    }
+    // What a newer program has added is not needed here.
+    if version <= known_version()
+        && let Some(missing) = missing
+    {
+        return Err(OpenError::lacking(target, &missing));
     }
     status.version = Some(version);
     Ok(status)
@@ -197,7 +218,7 @@ impl OpenError {
         let (database, cause) = (target.shown(), told(error));
         match error.code().map(|code| code.code()) {
             Some("42501") => Self::NotAllowed { database, user: target.user(), cause },
-            Some("25006") => Self::ReadOnly { database },
+            Some("25006") => Self::read_only(target, error),
             _ => Self::Schema { database, cause },
         }
     }

@@ -141,17 +141,33 @@ async fn a_role_that_may_not_set_up_the_schema_is_told_what_it_needs() {
     let error = refused(url.clone()).await;
     assert!(matches!(&error, OpenError::NotAllowed { .. }), "{error}");
     assert!(error.to_string().contains("GRANT CREATE ON DATABASE"), "{error}");
+    let obstacle = status(&PostgresOptions::new(url.clone())).await.unwrap().obstacle.unwrap();
+    assert!(obstacle.contains("no CREATE on the database"), "{obstacle}");
     // Once somebody else has set it up, it needs no more than the tables.
     migrate(&PostgresOptions::new(database.url())).await.unwrap();
+    let error = refused(url.clone()).await;
+    assert!(error.to_string().contains("USAGE on the schema"), "{error}");
+    database.sql(&format!(
+        "GRANT USAGE ON SCHEMA swarmem TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA swarmem TO {role}"
+    ));
+    let error = refused(url.clone()).await;
+    assert!(matches!(&error, OpenError::MayNot { .. }), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("INSERT on log") && error.contains("GRANT USAGE ON SCHEMA"), "{error}");
+    assert!(!error.contains("SELECT on") && !error.contains("migrations"), "{error}");
     database.sql(&format!(
         "GRANT USAGE ON SCHEMA swarmem TO {role}; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA swarmem TO {role}"
     ));
-    let h = super::harness(PostgresOptions::new(url)).await;
+    assert_eq!(status(&PostgresOptions::new(url.clone())).await.unwrap().obstacle, None);
+    let h = super::harness(PostgresOptions::new(url.clone())).await;
     let id = h.create("a").await;
     h.put(&id, "shared/x", "k", "v").await;
     h.check_invariants().await;
     drop(h);
+    database.sql(&format!("ALTER ROLE {role} SET default_transaction_read_only = on"));
+    let obstacle = status(&PostgresOptions::new(url)).await.unwrap().obstacle.unwrap();
+    assert!(obstacle.contains("read-only"), "{obstacle}");
     database.clear();
     database.sql(&format!("DROP ROLE {role}"));
 }

@@ -7,7 +7,7 @@ use swarmem::{
 
 use super::{harness, program::printed, swarm};
 use crate::{
-    process::{Server, eventually},
+    process::{Server, eventually, swarmem},
     servers::cluster::Cluster,
 };
 
@@ -36,6 +36,13 @@ async fn who_saw_what_a_promoted_standby_lost_is_told() {
     assert_eq!(read_only.content(&swarm("default"), "shared/x", "k").await.as_deref(), Some("streamed"));
     let refused = read_only.store.ping_write().await;
     assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
+
+    let status = ["store", "status", "--set", "store.kind=postgres", "--json"];
+    let status = swarmem().args(status).env("SWARMEM_STORE_URL", standby.url()).output().unwrap();
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["state"], "current");
+    assert!(status["obstacle"].as_str().unwrap().contains("it is a standby"), "{status}");
 
     // From here on the standby hears nothing of its primary.
     standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
