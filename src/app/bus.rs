@@ -29,7 +29,7 @@ pub(super) async fn open(config: &config::Bus, store: &dyn Store) -> anyhow::Res
     }
 }
 
-fn redis_options(config: &config::Bus) -> anyhow::Result<RedisOptions> {
+pub(super) fn redis_options(config: &config::Bus) -> anyhow::Result<RedisOptions> {
     let ms = Duration::from_millis;
     let (addresses, with_tls) = config.addresses();
     Ok(RedisOptions {

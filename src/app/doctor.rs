@@ -11,8 +11,9 @@ use std::{
 };
 
 use crate::{
+    bus::redis,
     cli::{self, Format, doctor::Finding, store},
-    config::{self, Config, StoreKind},
+    config::{self, BusKind, Config, StoreKind},
     domain::time::{Clock as _, SystemClock, Timestamp},
     store::sqlite::{self, Holder, Inspection, OpenError},
 };
@@ -42,9 +43,13 @@ pub async fn examine(config: Result<Config, config::Error>, deep: bool) -> Vec<F
     findings.extend([listen, socket].into_iter().flatten().map(|place| place.finding));
     if config.store.kind == StoreKind::Postgres {
         findings.push(postgres(&config.store).await);
+        findings.push(bus(&config).await);
         findings.push(clock(SystemClock.now(), None));
     } else {
         findings.extend(sqlite_file(path, server.as_ref(), is_served, deep).await);
+        if config.bus.kind == BusKind::Redis {
+            findings.push(bus(&config).await);
+        }
     }
     findings.push(open_files(
         &std::fs::read_to_string("/proc/self/limits").unwrap_or_default(),
@@ -78,6 +83,39 @@ async fn postgres(config: &config::Store) -> Finding {
         }
         Ok(report) => Finding::ok(CHECK, report.told(Format::Human).trim_end().to_owned()),
         Err(error) => Finding::failure(CHECK, error.to_string(), "`swarmem store status` asks again"),
+    }
+}
+
+/// Whether what is published there is heard. A coordinator runs without; but somebody asked for it.
+async fn bus(config: &Config) -> Finding {
+    const CHECK: &str = "bus";
+    if config.bus.kind == BusKind::Local {
+        let poll_ms = config.watch.poll_interval_ms;
+        let figure = format!("none: what other coordinators commit is noticed within {poll_ms} ms");
+        return Finding::ok(CHECK, figure);
+    }
+    let options = match super::bus::redis_options(&config.bus) {
+        Ok(options) => options,
+        Err(error) => {
+            return Finding::failure(CHECK, error.to_string(), "let the user that runs swarmem read it");
+        }
+    };
+    match redis::probe(options).await {
+        Ok(heard) => {
+            let server = |heard: &redis::Heard| {
+                format!("{} in {:.1} ms", heard.address, heard.took.as_secs_f64() * 1000.0)
+            };
+            let servers: Vec<String> = heard.iter().map(server).collect();
+            Finding::ok(CHECK, format!("what is published is heard: {}", servers.join(", ")))
+        }
+        Err(trouble) => {
+            let late_ms = config.watch.poll_interval_bus_down_ms.min(config.watch.poll_interval_ms);
+            let mend = format!(
+                "start it, or correct bus.urls, bus.topology, bus.user and bus.password; until then events of other \
+                 coordinators come up to {late_ms} ms late"
+            );
+            Finding::failure(CHECK, trouble.to_string(), mend)
+        }
     }
 }
 

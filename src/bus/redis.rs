@@ -9,6 +9,7 @@ mod counters;
 mod hub;
 mod link;
 mod options;
+mod probe;
 mod publisher;
 mod registry;
 mod topology;
@@ -20,7 +21,11 @@ use tokio::{sync::watch, task::AbortHandle, time::timeout};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-pub use self::options::{Address, Deployment, Login, RedisOptions, Tls};
+pub use self::{
+    connect::Trouble,
+    options::{Address, Deployment, Login, RedisOptions, Tls},
+    probe::{Heard, probe},
+};
 use self::{
     hub::Hub,
     publisher::Publisher,
@@ -44,10 +49,7 @@ impl RedisBus {
     /// anybody else, are not listened to. Must be called within a runtime; dropping the bus ends its tasks.
     #[must_use]
     pub fn open(options: RedisOptions, key: TokenKey) -> Self {
-        if options.tls.is_some() {
-            // Fails if somebody has chosen already: then that is the choice.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+        choose_cryptography(&options);
         let sender = Sender(Uuid::new_v4().as_u128() as u64);
         let hub = Arc::new(Hub::new(Arc::new(options), key, sender));
         let span = tracing::info_span!("task", task.name = "bus");
@@ -58,6 +60,14 @@ impl RedisBus {
     /// The braces make all that a swarm has on a cluster belong to one slot.
     fn channel(&self, swarm: &SwarmId) -> Arc<str> {
         format!("{}:{{{swarm}}}", self.hub.options.prefix).into()
+    }
+}
+
+/// Before anything is encrypted.
+fn choose_cryptography(options: &RedisOptions) {
+    if options.tls.is_some() {
+        // Fails if somebody has chosen already: then that is the choice.
+        let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }
 

@@ -316,7 +316,8 @@ fn can_resume(error: &client::Error) -> bool {
     )
 }
 
-fn one_line(text: &str) -> String {
+/// Without whatever ends a line or controls a terminal.
+pub(super) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_control() || c.is_whitespace())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

@@ -10,7 +10,7 @@ use super::options::{Address, Login, RedisOptions, Tls};
 /// Why Redis did not do what it was asked for: for the log, without secrets.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{address}: {problem}")]
-pub(super) struct Trouble {
+pub struct Trouble {
     /// Which server.
     pub address: String,
     /// What it said, or did not.
@@ -18,7 +18,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub fn of(address: &Address, error: &::redis::RedisError) -> Self {
+    pub(super) fn of(address: &Address, error: &::redis::RedisError) -> Self {
         let hint = match error.code() {
             Some("WRONGPASS" | "NOAUTH") => "; look at bus.user and bus.password",
             Some("NOPERM") => "; the user of the bus lacks a right (docs/operations.md)",
@@ -30,7 +30,7 @@ impl Trouble {
         Self { address: address.to_string(), problem: format!("{error}{hint}") }
     }
 
-    pub fn new(address: impl ToString, problem: &str) -> Self {
+    pub(super) fn new(address: impl ToString, problem: &str) -> Self {
         Self { address: address.to_string(), problem: problem.to_owned() }
     }
 }

@@ -49,19 +49,28 @@ impl Orders {
 
 /// The words of a deployment: a cluster has channels of its own kind.
 #[derive(Clone, Copy)]
-struct Words {
-    subscribe: &'static str,
+pub(super) struct Words {
+    pub subscribe: &'static str,
+    pub publish: &'static str,
     unsubscribe: &'static str,
-    sharded: bool,
+    pub sharded: bool,
 }
 
 impl Words {
-    fn of(deployment: &Deployment) -> Self {
+    pub fn of(deployment: &Deployment) -> Self {
         match deployment {
-            Deployment::Cluster(_) => {
-                Self { subscribe: "SSUBSCRIBE", unsubscribe: "SUNSUBSCRIBE", sharded: true }
-            }
-            _ => Self { subscribe: "SUBSCRIBE", unsubscribe: "UNSUBSCRIBE", sharded: false },
+            Deployment::Cluster(_) => Self {
+                subscribe: "SSUBSCRIBE",
+                publish: "SPUBLISH",
+                unsubscribe: "SUNSUBSCRIBE",
+                sharded: true,
+            },
+            _ => Self {
+                subscribe: "SUBSCRIBE",
+                publish: "PUBLISH",
+                unsubscribe: "UNSUBSCRIBE",
+                sharded: false,
+            },
         }
     }
 }

@@ -20,7 +20,8 @@ use super::{
     connect::{Trouble, connect},
     counters::Counters,
     hub::Hub,
-    options::{Address, Deployment},
+    link::Words,
+    options::Address,
 };
 use crate::{
     bus::{State, codec},
@@ -179,10 +180,7 @@ impl Sending {
         if Instant::now() < self.not_before && !self.state.has_changed().unwrap_or(false) {
             return Err(None);
         }
-        let word = match self.hub.options.deployment {
-            Deployment::Cluster(_) => "SPUBLISH",
-            _ => "PUBLISH",
-        };
+        let word = Words::of(&self.hub.options.deployment).publish;
         let (mut commands, mut fetches) = (pipe(), 0);
         for Outgoing { channel, swarm, what } in &round {
             let (hub, bytes_max) = (&self.hub, self.hub.options.payload_bytes_max);

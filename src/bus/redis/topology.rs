@@ -31,6 +31,17 @@ impl Topology {
         range.map(|(_, _, address)| address)
     }
 
+    /// Every server that has channels, once.
+    pub fn servers(&self) -> Vec<Arc<Address>> {
+        let mut servers: Vec<Arc<Address>> = Vec::new();
+        for (_, _, address) in &self.ranges {
+            if !servers.contains(address) {
+                servers.push(Arc::clone(address));
+            }
+        }
+        servers
+    }
+
     /// Any server that has channels.
     pub fn any(&self) -> Option<&Arc<Address>> {
         self.ranges.first().map(|(_, _, address)| address)

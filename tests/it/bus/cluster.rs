@@ -2,7 +2,7 @@
 
 use swarmem::bus::{
     Bus as _, Message,
-    redis::{Deployment, RedisOptions},
+    redis::{Deployment, RedisOptions, probe},
 };
 
 use super::harness::{Ear, Swarm, address, open, options, until_down, until_up};
@@ -61,6 +61,7 @@ async fn a_slot_that_moves_is_a_gap() {
     eventually("the cluster is whole", async || cluster.is_whole().then_some(())).await;
     let known = vec![address(cluster.nodes[0].port)];
     let options = RedisOptions { deployment: Deployment::Cluster(known), ..options(0) };
+    assert_eq!(probe(options.clone()).await.unwrap().len(), 3, "each of them is tried");
     let (here, there) = (open(options.clone()).await, open(options).await);
     let swarm = Swarm::new("swarm");
     let mut ear = swarm.listen(&there).await;

@@ -3,7 +3,7 @@
 use std::process::{Output, Stdio};
 
 use crate::{
-    process::{Server, eventually},
+    process::{Server, eventually, swarmem},
     servers::redis::RedisServer,
 };
 
@@ -50,4 +50,35 @@ async fn a_wrong_password_is_said_once_and_stops_nothing() {
     let log = server.log();
     assert_eq!(log.matches("the bus is not there").count(), 1, "{log}");
     assert!(!log.contains("barley"), "{log}");
+}
+
+#[test]
+fn the_doctor_tries_the_bus_and_says_what_is_wrong() {
+    let redis = RedisServer::with(&[
+        "requirepass sesame",
+        "user mute on >sesame resetchannels -@all +hello +auth +ping +subscribe +unsubscribe &swarmem:*",
+    ]);
+    let found = |settings: &[&str]| {
+        let url = format!("bus.urls=redis://127.0.0.1:{}", redis.port);
+        let directory = tempfile::tempdir().unwrap();
+        let mut doctor = swarmem();
+        doctor.args(["doctor", "--json", "--listen=127.0.0.1:0", "--set=bus.kind=redis", "--set", &url]);
+        doctor.args(settings.iter().flat_map(|setting| ["--set", setting])).current_dir(&directory);
+        let output = doctor.output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(!printed.contains("sesame") && !printed.contains("barley"), "{printed}");
+        let bus = printed.lines().find(|line| line.contains("\"check\":\"bus\"")).unwrap().to_owned();
+        (bus, output.status.code().unwrap())
+    };
+    let (bus, code) = found(&["bus.password=sesame"]);
+    assert!(bus.contains("\"ok\"") && bus.contains(&redis.port.to_string()) && code == 0, "{bus}");
+    for (settings, wrong) in [
+        (&["bus.password=open-barley"][..], "look at bus.user and bus.password"),
+        (&[], "look at bus.user and bus.password"),
+        (&["bus.user=mute", "bus.password=sesame"], "lacks a right"),
+        (&["bus.password=sesame", "bus.urls=redis://127.0.0.1:1"], "127.0.0.1:1"),
+    ] {
+        let (bus, code) = found(settings);
+        assert!(bus.contains("\"failure\"") && bus.contains(wrong) && code == 1, "{bus}");
+    }
 }
