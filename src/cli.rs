@@ -9,6 +9,7 @@ pub mod doctor;
 mod error;
 mod filter;
 mod output;
+mod patience;
 mod read;
 mod serve;
 pub mod store;
@@ -107,6 +108,8 @@ impl Global {
         let options = Options {
             connect_timeout: defaults.connect_timeout.min(self.timeout),
             call_timeout: self.timeout,
+            // For programs there is nothing on standard error but the error.
+            on_repeat: (!self.json).then(patience::on_repeat),
             ..defaults
         };
         Ok(Client::connect(&self.address.clone().unwrap_or_default(), options).await?)

@@ -110,7 +110,7 @@ pub use self::{
     endpoint::{Endpoint, PORT_DEFAULT, ParseError},
     error::{Error, FieldViolation, Origin, Refusal},
     identity::{Role, Stamp, UnknownRole},
-    options::{Options, ReadMode, Retry},
+    options::{OnRepeat, Options, ReadMode, Repeat, Retry},
     retry::Backoff,
     watch::{Link, Watch},
     watch_once::WatchOnce,

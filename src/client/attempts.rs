@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::{Response, Status, service::interceptor::InterceptedService};
 
 use super::{
-    Client, Error, Transport, error,
+    Client, Error, Repeat, Transport, error,
     retry::{self, Verdict},
 };
 
@@ -62,6 +62,11 @@ impl Client {
             match self.pause_before_repeat(verdict, failures, deadline).filter(|_| may_repeat) {
                 Some(pause) => {
                     tracing::debug!(%error, ?pause, failures, "a call is repeated");
+                    if let Some(on_repeat) = &self.options.on_repeat {
+                        let next = Instant::now() + pause;
+                        let (passed, left) = (next - begun, deadline.saturating_duration_since(next));
+                        on_repeat.tell(&Repeat { error: &error, passed, left });
+                    }
                     sleep(pause).await;
                 }
                 None => return Err(ended(error, open, effect)),

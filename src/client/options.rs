@@ -1,8 +1,8 @@
 //! What a client is told about itself: who it is, how long it waits, how it comes back. Knows nothing of how that is done.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Backoff, Role};
+use super::{Backoff, Error, Role};
 
 /// How fresh a read is for which the caller did not choose a consistency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,40 @@ pub struct Options {
     pub streams_per_connection: usize,
     /// How fresh reads are; default strong.
     pub reads: ReadMode,
+    /// Is told of every repeat of a call before it is made; default nobody.
+    pub on_repeat: Option<OnRepeat>,
+}
+
+/// A call is about to be repeated.
+#[derive(Debug)]
+pub struct Repeat<'a> {
+    /// Why.
+    pub error: &'a Error,
+    /// How long the call will have taken by then.
+    pub passed: Duration,
+    /// How much longer it is then repeated.
+    pub left: Duration,
+}
+
+/// Whoever is told of repeats. It must not block.
+#[derive(Clone)]
+pub struct OnRepeat(Arc<dyn Fn(&Repeat<'_>) + Send + Sync>);
+
+impl OnRepeat {
+    /// Calls this.
+    pub fn new(tell: impl Fn(&Repeat<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(super) fn tell(&self, repeat: &Repeat<'_>) {
+        (self.0)(repeat);
+    }
+}
+
+impl fmt::Debug for OnRepeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnRepeat(..)")
+    }
 }
 
 impl Options {
@@ -82,6 +116,7 @@ impl Options {
             silence_min: Duration::from_secs(5),
             streams_per_connection: 100,
             reads: ReadMode::default(),
+            on_repeat: None,
         }
     }
 }

@@ -5,7 +5,7 @@ mod deadlines;
 mod lasting;
 pub mod proxy;
 mod reads;
-mod scripted;
+pub mod scripted;
 mod strangers;
 mod watches;
 

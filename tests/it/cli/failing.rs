@@ -9,10 +9,13 @@ use std::{
 
 use clap::CommandFactory as _;
 use serde_json::Value;
-use swarmem::{cli::Cli, config};
+use swarmem::{cli::Cli, client::Code, config};
 
 use super::{complaint, error_object, printed};
-use crate::process::{Server, eventually, signal, swarmem};
+use crate::{
+    client::scripted::{Answer, Scripted, refusal},
+    process::{Server, eventually, signal, swarmem},
+};
 
 fn told(arguments: &[&str], code: i32) -> String {
     let directory = tempfile::tempdir().unwrap();
@@ -214,6 +217,22 @@ fn somebody_else(says: &'static [u8]) -> String {
         }
     });
     address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_repeated_for_long_says_so() {
+    for (json, lines) in [(&[][..], 1), (&["--json"], 0)] {
+        let away = || refusal(Code::Unavailable, "STORE_UNAVAILABLE", Some(1000));
+        let coordinator = Scripted::start([away(), away(), Answer::At(1)]).await;
+        let mut put = swarmem();
+        put.args(["put", "shared/a", "x", "--address", coordinator.address()]).args(json);
+        let output = tokio::task::spawn_blocking(move || put.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), lines, "{said}");
+        assert_eq!(said.matches("still trying").count(), lines, "{said}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains("still trying"));
+    }
 }
 
 #[test]
