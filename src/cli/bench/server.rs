@@ -12,7 +12,7 @@ use crate::{
         process::Process,
         row::Row,
     },
-    client::{Client, Endpoint, Options, Role},
+    client::{Client, Endpoint, Options, Role, reason},
 };
 
 /// How often the disk is asked.
@@ -111,7 +111,30 @@ impl Target {
             own,
         };
         target.client().await?.create_swarm(None).await?;
+        if let Err(error) = target.share_a_memory().await {
+            // What is wrong is said already.
+            let _ = target.leave().await;
+            return Err(error);
+        }
         Ok(target)
+    }
+
+    /// Whether what was made at one is there at all of them.
+    async fn share_a_memory(&self) -> Result<(), Error> {
+        for endpoint in self.watched.iter().filter(|endpoint| **endpoint != self.endpoint) {
+            let client = Client::connect(endpoint, self.options.clone()).await?;
+            match client.get_swarm().await {
+                Err(error) if error.reason() == Some(reason::SWARM_NOT_FOUND) => {
+                    return Err(Error::Usage(format!(
+                        "{} and {endpoint} do not share a memory: a swarm that was made at the first is not at the other; \
+                         give --fleet coordinators over one database (store.url)",
+                        self.endpoint
+                    )));
+                }
+                answer => drop(answer?),
+            }
+        }
+        Ok(())
     }
 
     /// A connection of its own.
