@@ -161,7 +161,10 @@ mod tests {
             assert!(refused.contains("store.url") && !refused.contains("correct-horse"), "{refused}");
         }
         let missing = load("[store]\nurl_file = \"/nowhere/at/all\"", &[], &[kind]).unwrap_err();
-        assert!(missing.starts_with("store.url_file = /nowhere/at/all, from the file FILE: it cannot be"), "{missing}");
+        assert!(
+            missing.starts_with("store.url_file = /nowhere/at/all, from the file FILE: it cannot be"),
+            "{missing}"
+        );
         let number = load("[store]\nurl_file = 3", &[], &[kind]).unwrap_err();
         assert!(number.contains("store.url_file = 3") && number.contains("the path of a file"), "{number}");
     }

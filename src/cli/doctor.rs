@@ -77,7 +77,11 @@ pub fn tell(findings: &[Finding], format: Format) -> Result<u8, Error> {
                     Verdict::Warning => "warning",
                     Verdict::Failure => "FAILURE",
                 };
-                output.plain(&format!("{status:<8} {:<12} {}", finding.check, error::one_line(&finding.figure)))?;
+                output.plain(&format!(
+                    "{status:<8} {:<12} {}",
+                    finding.check,
+                    error::one_line(&finding.figure)
+                ))?;
                 if let Some(mend) = &finding.mend {
                     output.plain(&format!("{:21} → {mend}", ""))?;
                 }

@@ -300,7 +300,8 @@ mod tests {
             let error = load(&[&[("bus.kind", "redis")], pairs].concat()).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
-        let cluster = [("bus.kind", "redis"), ("bus.urls", "redis://a,redis://b"), ("bus.topology", "cluster")];
+        let cluster =
+            [("bus.kind", "redis"), ("bus.urls", "redis://a,redis://b"), ("bus.topology", "cluster")];
         load(&cluster).unwrap();
     }
 

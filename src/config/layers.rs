@@ -211,7 +211,9 @@ fn read_secret(name: &str, path: &Value, origin: &Origin) -> Result<String, Erro
     let text = fs::read_to_string(path).map_err(|error| unusable(format!("it cannot be read: {error}")))?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        return Err(unusable("the file is empty; write the secret into it, or leave the setting out".to_owned()));
+        return Err(unusable(
+            "the file is empty; write the secret into it, or leave the setting out".to_owned(),
+        ));
     }
     Ok(secret.to_owned())
 }

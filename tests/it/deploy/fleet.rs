@@ -50,7 +50,9 @@ impl Place {
 
     /// The script, about to be run with that folder.
     pub fn script(&self, arguments: &[&str]) -> Command {
-        let mut script = Command::new(SCRIPT);
+        // As a shell starts what has & behind it.
+        let mut script = Command::new("bash");
+        script.args(["-c", "trap '' INT; exec \"$0\" \"$@\"", SCRIPT]);
         script.arg("--dir").arg(self.folder()).args(arguments).stdin(Stdio::null());
         script
     }

@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::fleet::{Fleet, Place, printed};
-use crate::process::{eventually, swarmem};
+use crate::{
+    process::{eventually, swarmem},
+    servers::postgres::program,
+};
 
 const WITHOUT_THE_POLL: [&str; 2] = ["--set", "watch.poll_interval_ms=60000"];
 
@@ -38,8 +41,16 @@ async fn what_one_coordinator_takes_another_tells_over_redis_and_the_end_leaves_
     assert!(running.iter().filter(|name| *name == "swarmem").count() == 2, "{running:?}");
     assert!(running.iter().any(|name| name == "postgres"), "{running:?}");
     assert!(running.iter().any(|name| name.starts_with("redis")), "{running:?}");
-    fleet.signal("TERM");
-    assert_eq!(fleet.ended().await.code(), Some(143), "{}", fleet.complaints());
+    let url = std::fs::read_to_string(fleet.told["postgres"]["url_file"].as_str().unwrap()).unwrap();
+    let role = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user";
+    assert_eq!(printed(&Command::new(program("psql")).args([&*url, "-Atc", role]).output().unwrap()), "f\n");
+    fleet.signal("INT");
+    assert_eq!(fleet.ended().await.code(), Some(130), "{}", fleet.complaints());
+    let complaints = fleet.complaints();
+    assert!(
+        complaints.lines().all(|line| line.starts_with("local-fleet: ")),
+        "the shell has spoken: {complaints}"
+    );
     // At once: the script waits for what it ends.
     assert_eq!(fleet.place().processes(), Vec::<String>::new());
     assert!(!fleet.place().folder().exists());
@@ -83,6 +94,8 @@ fn what_is_missing_is_named_before_anything_starts() {
     assert!(!place.folder().exists());
     let said = complaint(&mut place.script(&["--coordinators", "none"]));
     assert!(said.contains("--coordinators"), "{said}");
+    let said = complaint(&mut place.script(&["--set", "server.listen=127.0.0.1:1"]));
+    assert!(said.contains("server.listen"), "{said}");
     // A folder with something in it is not taken, and stays.
     std::fs::create_dir(place.folder()).unwrap();
     std::fs::write(place.folder().join("mine"), "").unwrap();
