@@ -143,7 +143,10 @@ fn what_makes_no_sense_is_refused() {
     assert!(fleet("127.0.0.1:1,127.0.0.1:2,127.0.0.1:1").contains("cannot watch there"));
     let other = Server::start(&[]);
     let strangers = fleet(&format!("{},{}", server.address(), other.address()));
-    assert!(strangers.contains("do not share a memory") && strangers.contains(other.address()), "{strangers}");
+    assert!(
+        strangers.contains("do not share a memory") && strangers.contains(other.address()),
+        "{strangers}"
+    );
     assert_eq!(objects(&server.run(&["swarm", "list", "--json"])).len(), 1, "nothing is left there");
     let alone = |arguments: &[&str]| {
         complaint(&swarmem().args([&["bench", "put"], arguments].concat()).output().unwrap(), 2)
