@@ -19,17 +19,20 @@ async fn nothing_is_left(place: &Place) {
 #[tokio::test]
 async fn what_one_coordinator_takes_another_tells_over_redis_and_the_end_leaves_nothing() {
     let mut fleet = Fleet::start(&WITHOUT_THE_POLL);
+    // A feed follows before it is known where its watch begins: from before the put, in any case.
     let watch = fleet
-        .command(1, &["watch", "shared", "--count", "1", "--json"])
+        .command(1, &["watch", "shared", "--count", "1", "--json", "--from", "1h"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("the watch", async || (fleet.figure(1, "swarmem_watch_streams") == 1.0).then_some(())).await;
+    let is_followed = async || (fleet.figure(1, "swarmem_feed_catch_ups_total") >= 1.0).then_some(());
+    eventually("the feed of the watch", is_followed).await;
     printed(&fleet.run(0, &["put", "shared/a", "from the first", "--key", "k"]));
     let seen = printed(&watch.wait_with_output().unwrap());
     assert!(seen.contains("from the first"), "{seen}");
-    assert!(fleet.figure(1, "swarmem_bus_received_total") >= 1.0);
+    let is_told = async || (fleet.figure(1, "swarmem_bus_received_total") >= 1.0).then_some(());
+    eventually("word of it over Redis", is_told).await;
 
     let third = fleet.told["coordinators"][2]["pid"].to_string();
     assert!(Command::new("kill").args(["-KILL", &third]).status().unwrap().success());
