@@ -6,8 +6,10 @@
 
 mod availability;
 mod catalogue;
+mod failover;
 mod report;
 mod soak;
+mod soak_page;
 mod stand;
 mod table;
 
@@ -44,11 +46,13 @@ fn plan(seed: u64) -> Plan {
 }
 
 /// Waits for so many writes to be acknowledged.
-async fn acknowledged(load: &Load, more: u64) {
+async fn acknowledged(load: &Load, more: u64, stand: &Stand) {
     let mut progress = load.progress();
     let goal = *progress.borrow() + more;
     let reached = progress.wait_for(|&done| done >= goal);
-    tokio::time::timeout(PATIENCE, reached).await.expect("writes go on").unwrap();
+    if tokio::time::timeout(PATIENCE, reached).await.is_err() {
+        panic!("writes do not go on\n{}", stand.said());
+    }
 }
 
 /// Under one load one step after the other: its faults, the mending, writes through every coordinator. Then rest, and the
@@ -59,11 +63,11 @@ async fn course(name: &str, steps: &[Vec<&Fault>], plan: Plan) -> (History, Vec<
     let seed = plan.seed;
     let mut random = Random::seeded(seed);
     let recorder = Recorder::default();
+    let mut reading = stand.reading_of_the_log(&recorder, &plan.swarm).await;
     let load = Load::start(plan, stand.endpoints(), &recorder);
-    let mut reading = stand.reading_of_the_log(&recorder).await;
     let mut windows = Vec::new();
     for step in steps {
-        acknowledged(&load, WRITES).await;
+        acknowledged(&load, WRITES, &stand).await;
         let struck = recorder.now();
         for fault in step {
             (fault.strike)(&mut stand, &mut random).await;
@@ -77,7 +81,7 @@ async fn course(name: &str, steps: &[Vec<&Fault>], plan: Plan) -> (History, Vec<
         let fault: Vec<_> = step.iter().map(|fault| fault.name).collect();
         windows.push(Window { fault: fault.join(" and "), struck, healed, recovered_us });
     }
-    acknowledged(&load, WRITES).await;
+    acknowledged(&load, WRITES, &stand).await;
     let boss = load.finish().await;
     reading.stop().await;
     boss.read_log().await.unwrap();

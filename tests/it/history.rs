@@ -3,6 +3,7 @@
 
 mod course;
 mod ending;
+mod lives;
 pub mod load;
 mod log;
 mod model;
@@ -34,15 +35,22 @@ use self::{
 /// Every rule that a history breaks; none: it keeps them all.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut found = Findings::default();
-    let log = Log::of(history, &mut found);
-    let tokens = log::tokens(history);
-    let writers = Writers::of(history, &log, &mut found);
-    let observed = Observed::of(history, &writers.started, &mut found);
-    writers.check(&log, &observed, &mut found);
-    readers::check(history, &log, &observed, &tokens, &mut found);
-    let (floor, incarnations) = history.end.as_ref().map_or((0, 1), |end| (end.floor, end.incarnations));
-    let oracle = Oracle { log: &log, observed: &observed, tokens: &tokens, floor, incarnations };
-    watchers::check(history, &oracle, &mut found);
-    ending::check(history, &log, &tokens, &mut found);
+    match &history.lost {
+        Some(lost) => lives::check(history, lost, &mut found),
+        None => check_one_life(history, &mut found),
+    }
     found.0
+}
+
+fn check_one_life(history: &History, found: &mut Findings) {
+    let log = Log::of(history, found);
+    let tokens = log::tokens(history);
+    let writers = Writers::of(history, &log, found);
+    let observed = Observed::of(history, &writers.started, found);
+    writers.check(&log, &observed, found);
+    readers::check(history, &log, &observed, &tokens, found);
+    let floor = history.end.as_ref().map_or(0, |end| end.floor);
+    let oracle = Oracle { log: &log, observed: &observed, tokens: &tokens, floor, lost: None };
+    watchers::check(&history.streams, &oracle, found);
+    ending::check(history, &log, &tokens, found);
 }

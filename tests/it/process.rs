@@ -93,9 +93,14 @@ impl Server {
 
     /// Starts it again, on the same database and address.
     pub fn restart(&mut self) {
+        self.try_restart().unwrap_or_else(|said| panic!("serve, again: {said}"));
+    }
+
+    /// The same; or what it said when it would not start.
+    pub fn try_restart(&mut self) -> Result<(), String> {
         (self.child, self.greeting) =
-            spawn(self.directory.path(), &self.listen, &self.arguments, &self.environment)
-                .unwrap_or_else(|said| panic!("serve, again: {said}"));
+            spawn(self.directory.path(), &self.listen, &self.arguments, &self.environment)?;
+        Ok(())
     }
 
     /// Sends a signal by its name, such as TERM.

@@ -43,6 +43,8 @@ struct Control {
     /// Whose change cuts all connections.
     cut: watch::Sender<u64>,
     connections: AtomicU64,
+    /// Where connections lead.
+    upstream: Mutex<String>,
     /// What is waited for, and who waits.
     trap: Mutex<Option<Trap>>,
 }
@@ -63,8 +65,8 @@ impl Proxy {
     pub async fn to(upstream: &str, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let control = Arc::<Control>::default();
-        let accepting = tokio::spawn(accept(listener, upstream.to_owned(), Arc::clone(&control), seed));
+        let control = Arc::new(Control { upstream: Mutex::new(upstream.to_owned()), ..Control::default() });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&control), seed));
         Self { address, control, accepting: accepting.abort_handle() }
     }
 
@@ -100,6 +102,12 @@ impl Proxy {
 
     pub fn open(&self) {
         self.control.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts all connections; from now on they lead elsewhere.
+    pub fn lead_to(&self, upstream: &str) {
+        upstream.clone_into(&mut self.control.upstream.lock().unwrap());
+        self.cut();
     }
 
     /// From now on, new connections live for so many bytes of answers at most; 0: for ever.
@@ -143,13 +151,14 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: String, control: Arc<Control>, seed: u64) {
+async fn accept(listener: TcpListener, control: Arc<Control>, seed: u64) {
     let mut random = Random::seeded(seed);
     while let Ok((near, _)) = listener.accept().await {
         control.connections.fetch_add(1, Ordering::SeqCst);
         if control.closed.load(Ordering::SeqCst) {
             continue;
         }
+        let upstream = control.upstream.lock().unwrap().clone();
         let Ok(far) = TcpStream::connect(&upstream).await else { continue };
         near.set_nodelay(true).unwrap();
         far.set_nodelay(true).unwrap();

@@ -45,11 +45,10 @@ macro_rules! fault {
 /// All of them.
 pub const FAULTS: &[Fault] = &[
     fault!("coordinators killed", |stand, random| {
-        for replica in &mut stand.replicas {
+        for replica in stand.mortals() {
             replica.kill();
             pause(random, 300).await;
-            replica.server.restart();
-            replica.runs = true;
+            replica.run();
             pause(random, 500).await;
         }
     }),
@@ -58,10 +57,10 @@ pub const FAULTS: &[Fault] = &[
         tokio::time::sleep(Duration::from_secs(5)).await;
     }),
     fault!("rolling restart", |stand, _random| {
-        for replica in &mut stand.replicas {
+        for replica in stand.mortals() {
             replica.server.signal("TERM");
             assert!(replica.server.ended().await.success(), "{}", replica.server.log());
-            replica.server.restart();
+            replica.run();
         }
     }),
     fault!("crash before a commit", |stand, random| {
@@ -121,7 +120,7 @@ pub const FAULTS: &[Fault] = &[
         let limit = "pubsub 20000 20000 1";
         let _: String = stand.redis.ask(&["CONFIG", "SET", "client-output-buffer-limit", limit]);
         // A reader that does not read, until the server gives it up.
-        let line = &victim(stand, random).bus;
+        let line = &any(stand, random).bus;
         line.silence(true);
         tokio::time::sleep(LASTS).await;
     }),
@@ -131,18 +130,18 @@ pub const FAULTS: &[Fault] = &[
             pause(random, 300).await;
         }
     }),
-    fault!("store line cut", |stand, random| cuts(&victim(stand, random).store, random).await),
-    fault!("store line delayed", |stand, random| delays(&victim(stand, random).store).await),
-    fault!("store line half open", |stand, random| swallows(&victim(stand, random).store).await),
-    fault!("store line silent", |stand, random| silences(&victim(stand, random).store).await),
-    fault!("bus line cut", |stand, random| cuts(&victim(stand, random).bus, random).await),
-    fault!("bus line delayed", |stand, random| delays(&victim(stand, random).bus).await),
-    fault!("bus line half open", |stand, random| swallows(&victim(stand, random).bus).await),
-    fault!("bus line silent", |stand, random| silences(&victim(stand, random).bus).await),
-    fault!("client lines cut", |stand, random| cuts(&victim(stand, random).clients, random).await),
-    fault!("client lines delayed", |stand, random| delays(&victim(stand, random).clients).await),
-    fault!("client lines half open", |stand, random| swallows(&victim(stand, random).clients).await),
-    fault!("client lines silent", |stand, random| silences(&victim(stand, random).clients).await),
+    fault!("store line cut", |stand, random| cuts(&any(stand, random).store, random).await),
+    fault!("store line delayed", |stand, random| delays(&any(stand, random).store).await),
+    fault!("store line half open", |stand, random| swallows(&any(stand, random).store).await),
+    fault!("store line silent", |stand, random| silences(&any(stand, random).store).await),
+    fault!("bus line cut", |stand, random| cuts(&any(stand, random).bus, random).await),
+    fault!("bus line delayed", |stand, random| delays(&any(stand, random).bus).await),
+    fault!("bus line half open", |stand, random| swallows(&any(stand, random).bus).await),
+    fault!("bus line silent", |stand, random| silences(&any(stand, random).bus).await),
+    fault!("client lines cut", |stand, random| cuts(&any(stand, random).clients, random).await),
+    fault!("client lines delayed", |stand, random| delays(&any(stand, random).clients).await),
+    fault!("client lines half open", |stand, random| swallows(&any(stand, random).clients).await),
+    fault!("client lines silent", |stand, random| silences(&any(stand, random).clients).await),
     fault!("crash in compaction", SHORT_LOG, |stand, random| {
         let replica = victim(stand, random);
         let mut sprung = replica.store.trap(Way::Ask, |bytes| has(bytes, b"WITH due AS"));
@@ -163,9 +162,17 @@ pub const FAULTS: &[Fault] = &[
     }),
 ];
 
+/// One that may be done anything to.
 fn victim<'a>(stand: &'a mut Stand, random: &mut Random) -> &'a mut Replica {
+    let mortals = stand.mortals();
+    let place = random.below(mortals.len() as u64);
+    &mut mortals[usize::try_from(place).unwrap()]
+}
+
+/// One to whose lines something is done.
+fn any<'a>(stand: &'a Stand, random: &mut Random) -> &'a Replica {
     let place = random.below(stand.replicas.len() as u64);
-    &mut stand.replicas[usize::try_from(place).unwrap()]
+    &stand.replicas[usize::try_from(place).unwrap()]
 }
 
 async fn pause(random: &mut Random, ms_max: u64) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{
     load::rests,
-    record::{At, History, Outcome, Request, What},
+    record::{At, Call, History, Outcome, Request, Step, What},
 };
 
 /// For whoever looks on.
@@ -38,6 +38,8 @@ pub struct Row {
     pub acknowledged: usize,
     pub unknown: usize,
     pub failed: usize,
+    /// Acknowledged, and not in the log in the end. Only a store that lost its newest revisions is forgiven any.
+    pub lost: usize,
     /// How long the fault was done for, in milliseconds.
     pub lasted_ms: u64,
     /// The longest time in which no write was acknowledged.
@@ -60,6 +62,13 @@ impl Row {
             acknowledged: writes(|outcome| matches!(outcome, Outcome::Done { .. })),
             unknown: writes(|outcome| matches!(outcome, Outcome::Unknown { .. })),
             failed: writes(|outcome| matches!(outcome, Outcome::Failed { .. })),
+            lost: history.lost.as_ref().map_or(0, |lost| {
+                let is_lost = |call: &&Call| {
+                    matches!(&call.outcome, Outcome::Done { revision: Some(revision), .. }
+                        if *revision > lost.kept && call.end.tick < lost.at.tick)
+                };
+                history.calls.iter().filter(is_lost).count()
+            }),
             lasted_ms: (window.healed.us - window.struck.us) / 1_000,
             writes_stalled_ms: writes_stalled(history, window) / 1_000,
             watches_stalled_ms: watches_stalled(history, window) / 1_000,
@@ -85,6 +94,11 @@ fn acknowledgements(history: &History) -> HashMap<u64, u64> {
         _ => None,
     });
     done.collect()
+}
+
+/// Whether somebody was told that the history is another one.
+pub fn is_told(step: &Step) -> bool {
+    matches!(&step.what, What::Ended { reason: Some(reason), .. } if reason == "INCARNATION_CHANGED")
 }
 
 fn writes_stalled(history: &History, window: &Window) -> u64 {

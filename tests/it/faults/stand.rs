@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::{
     client::proxy::Proxy,
     history::recorder::Recorder,
-    process::Server,
+    process::{PATIENCE, Server},
     servers::{cluster::Cluster, redis::RedisServer},
 };
 
@@ -16,6 +16,8 @@ pub const COORDINATORS: usize = 3;
 /// All of it.
 pub struct Stand {
     pub replicas: Vec<Replica>,
+    /// So many of them, the last ones, are never killed, stopped or drained: what is held for long shows in them.
+    spared: usize,
     pub redis: RedisServer,
     pub redis_runs: bool,
     // Behind the replicas: it is used until they are gone.
@@ -26,6 +28,8 @@ pub struct Stand {
 pub struct Replica {
     pub server: Server,
     pub runs: bool,
+    /// How often it would not start, and was started again as by a supervisor.
+    pub refused_starts: u32,
     pub store: Proxy,
     pub bus: Proxy,
     pub clients: Proxy,
@@ -33,12 +37,23 @@ pub struct Replica {
 
 impl Stand {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::sparing(0, settings).await
+    }
+
+    /// With so many coordinators more, to which nothing is done but to their lines.
+    pub async fn sparing(spared: usize, settings: &[(&str, &str)]) -> Self {
         let (postgres, redis) = (Cluster::primary(), RedisServer::start());
         let mut replicas = Vec::new();
-        for _ in 0..COORDINATORS {
+        for _ in 0..COORDINATORS + spared {
             replicas.push(Replica::start(&postgres, &redis, settings).await);
         }
-        Self { replicas, redis, redis_runs: true, postgres }
+        Self { replicas, spared, redis, redis_runs: true, postgres }
+    }
+
+    /// The coordinators that may come to an end.
+    pub fn mortals(&mut self) -> &mut [Replica] {
+        let count = self.replicas.len() - self.spared;
+        &mut self.replicas[..count]
     }
 
     /// Where clients find the coordinators.
@@ -68,13 +83,32 @@ impl Stand {
         }
     }
 
+    /// What its parts say of themselves, for whoever has to find out why nothing goes on.
+    pub fn said(&self) -> String {
+        let sessions = "SELECT pid, client_port, state, wait_event_type, wait_event, now() - xact_start, now() - query_start, \
+                        pg_blocking_pids(pid), left(query, 120) FROM pg_stat_activity WHERE pid <> pg_backend_pid()";
+        let mut said = format!("sessions:\n{}\n", self.postgres.sql(sessions));
+        for replica in &self.replicas {
+            let log = replica.server.log();
+            let lines: Vec<_> = log.lines().collect();
+            let newest = &lines[lines.len().saturating_sub(30)..];
+            said += &format!("\n{}:\n{}\n", replica.clients.address(), newest.join("\n"));
+        }
+        said
+    }
+
     /// Reads the log over and over, so that what compaction removes has been read.
-    pub async fn reading_of_the_log(&self, recorder: &Recorder) -> Reading {
-        let store = swarmem::store::postgres::PostgresOptions::new(self.postgres.url());
+    pub async fn reading_of_the_log(&self, recorder: &Recorder, swarm: &str) -> Reading {
+        Self::reading_of(&self.postgres, recorder, swarm).await
+    }
+
+    /// The same of another server.
+    pub async fn reading_of(postgres: &Cluster, recorder: &Recorder, swarm: &str) -> Reading {
+        let store = swarmem::store::postgres::PostgresOptions::new(postgres.url());
         let store = swarmem::store::postgres::PostgresStore::open(store).await.unwrap();
         let (stop, mut stopped) = oneshot::channel();
         let recorder = recorder.clone();
-        let swarm = swarmem::domain::swarm::SwarmId::parse("default").unwrap();
+        let swarm = swarmem::domain::swarm::SwarmId::parse(swarm).unwrap();
         let task = tokio::spawn(async move {
             loop {
                 // While the database is away there is nothing to read.
@@ -125,13 +159,23 @@ impl Replica {
         environment.extend(settings);
         let server = Server::start_to_be_killed(&[], &environment);
         let clients = Proxy::to(server.address(), 1).await;
-        Self { server, runs: true, store, bus, clients }
+        Self { server, runs: true, refused_starts: 0, store, bus, clients }
     }
 
     /// Ends it as a power cut would.
     pub fn kill(&mut self) {
         self.server.kill();
         self.runs = false;
+    }
+
+    /// Starts it again, over and over if it must be.
+    pub fn run(&mut self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while let Err(said) = self.server.try_restart() {
+            assert!(std::time::Instant::now() < deadline, "serve, again: {said}");
+            self.refused_starts += 1;
+        }
+        self.runs = true;
     }
 
     /// The three lines.
@@ -146,8 +190,7 @@ impl Replica {
         if self.runs {
             self.server.signal("CONT");
         } else {
-            self.server.restart();
-            self.runs = true;
+            self.run();
         }
     }
 }

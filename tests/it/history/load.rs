@@ -242,7 +242,7 @@ async fn look(boss: &Recorded) -> Result<End, Error> {
     };
     let listed = boss.list(&Filter::everything(), freshness).await;
     let entries = entries(&listed).ok_or(Error::Protocol("no listing"))?;
-    Ok(End { head, floor, entries, watching: Vec::new(), incarnations: 1 })
+    Ok(End { head, floor, entries, watching: Vec::new() })
 }
 
 /// The whole of a run over coordinators that stay as they are: a plan with an end.

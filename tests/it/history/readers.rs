@@ -47,6 +47,13 @@ pub fn check(
     }
 }
 
+/// Holds what a read shows against the state of its revision, and nothing else.
+pub fn check_state(call: &Call, log: &Log, found: &mut Findings) {
+    if let (Outcome::Read { revision, entries, .. }, Some(freshness)) = (&call.outcome, freshness(call)) {
+        check_entries(call, *revision, entries, freshness, log, found);
+    }
+}
+
 fn freshness(call: &Call) -> Option<&Freshness> {
     match &call.request {
         Request::Get { freshness, .. } | Request::List { freshness, .. } => Some(freshness),

@@ -26,6 +26,8 @@ pub struct History {
     pub log: Vec<LogPart>,
     /// Everything at rest.
     pub end: Option<End>,
+    /// The store lost something in between; `log` is what it went on with, from the first revision.
+    pub lost: Option<Lost>,
 }
 
 /// A line of a file.
@@ -35,6 +37,7 @@ enum Line {
     Stream(Stream),
     Log(LogPart),
     End(End),
+    Lost(Lost),
 }
 
 /// A call, once.
@@ -301,8 +304,19 @@ pub struct End {
     pub entries: Vec<Entry>,
     /// The watchers that were there to the end, by their names.
     pub watching: Vec<String>,
-    /// Whether the service said or was made to lose data, so that streams may rightly end for it.
-    pub incarnations: u32,
+}
+
+/// The end of a first life: the store went on from an earlier revision, and what lay behind it is lost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The newest revision that both lives have.
+    pub kept: u64,
+    /// The log of the first.
+    pub log: Vec<LogPart>,
+    /// Nothing was done in the first from here on, and nothing in the second before.
+    pub at: At,
+    /// From here on every coordinator knew.
+    pub known: At,
 }
 
 impl History {
@@ -312,7 +326,9 @@ impl History {
         let calls = self.calls.iter().cloned().map(Box::new).map(Line::Call);
         let streams = self.streams.iter().cloned().map(Line::Stream);
         let log = self.log.iter().cloned().map(Line::Log);
-        for line in calls.chain(streams).chain(log).chain(self.end.iter().cloned().map(Line::End)) {
+        let lost = self.lost.iter().cloned().map(Line::Lost);
+        let end = self.end.iter().cloned().map(Line::End);
+        for line in calls.chain(streams).chain(log).chain(lost).chain(end) {
             serde_json::to_writer(&mut file, &line)?;
             file.write_all(b"\n")?;
         }
@@ -328,6 +344,7 @@ impl History {
                 Line::Stream(stream) => history.streams.push(stream),
                 Line::Log(part) => history.log.push(part),
                 Line::End(end) => history.end = Some(end),
+                Line::Lost(lost) => history.lost = Some(lost),
             }
         }
         Ok(history)

@@ -27,8 +27,8 @@ pub use self::stream::{Over, Watching};
 use super::{
     model,
     record::{
-        At, Call, Entry, Event, Filter, Freshness, History, LogPart, Name, Outcome, Request, Start, Stream,
-        Write,
+        At, Call, Entry, Event, Filter, Freshness, History, LogPart, Lost, Name, Outcome, Request, Start,
+        Stream, Write,
     },
     wired,
 };
@@ -106,6 +106,27 @@ impl Recorder {
         let events = page.versions.iter().map(|version| model::event(version)).collect();
         self.history().log.push(LogPart { start, after, head: page.head.mark.revision.0, events });
         Ok(())
+    }
+}
+
+impl Recorder {
+    /// The store that was read so far, and that has no more to say than now, is gone since `at`; another went on from the revision
+    /// `kept`. Who knows of that is not known yet.
+    pub fn lose(&self, kept: u64, at: At) {
+        let mut history = self.history();
+        let log = std::mem::take(&mut history.log);
+        history.log = log.iter().filter(|part| part.after <= kept).cloned().collect();
+        for part in &mut history.log {
+            part.head = part.head.min(kept);
+            part.events.retain(|event| event.revision <= kept);
+        }
+        history.lost = Some(Lost { kept, log, at, known: At { tick: u64::MAX, us: u64::MAX } });
+    }
+
+    /// From now on every coordinator knows.
+    pub fn loss_is_known(&self) {
+        let known = self.now();
+        self.history().lost.as_mut().expect("something was lost").known = known;
     }
 }
 

@@ -69,6 +69,10 @@ pub enum Rule {
     /// The service closed a stream without a bookmark (11).
     ClosedUnmarked,
 
+    // What was lost.
+    /// Somebody who saw what the store lost went on without being told, or is shown it still (1, 9).
+    LossUntold,
+
     // The end.
     /// A watcher never came to the newest revision (13).
     NotConverged,

@@ -1,5 +1,6 @@
 //! For every rule a history that breaks it, and one that breaks none.
 
+mod lives;
 mod story;
 mod streams;
 mod writes;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
+    lives::LostTokens,
     log::{Log, Position},
     observed::Observed,
     readers::difference,
-    record::{Entry, Event, History, Start, Step, Stream, What},
+    record::{Entry, Event, Lost, Start, Step, Stream, What},
     rules::{Findings, Rule},
 };
 
@@ -17,7 +18,8 @@ pub struct Oracle<'a> {
     pub tokens: &'a HashMap<&'a str, Position>,
     /// The floor in the end.
     pub floor: u64,
-    pub incarnations: u32,
+    /// What was lost before, and the tokens of it.
+    pub lost: Option<(&'a Lost, &'a LostTokens<'a>)>,
 }
 
 /// A stream as far as it has been followed.
@@ -47,8 +49,8 @@ struct Snapshot {
 }
 
 /// Holds every stream against the log.
-pub fn check(history: &History, oracle: &Oracle<'_>, found: &mut Findings) {
-    for stream in &history.streams {
+pub fn check(streams: &[Stream], oracle: &Oracle<'_>, found: &mut Findings) {
+    for stream in streams {
         let mut course = Course::of(stream, oracle);
         for step in &stream.steps {
             course.step(step, found);
@@ -257,7 +259,7 @@ impl<'a> Course<'a> {
                     || self.snapshot.as_ref().is_some_and(|s| s.revision.is_some_and(|r| r < floor));
                 floor > self.oracle.floor || !is_behind
             }
-            "INCARNATION_CHANGED" => self.oracle.incarnations <= 1,
+            "INCARNATION_CHANGED" => !self.may_have_lost(),
             "FUTURE_REVISION" => {
                 !matches!(self.stream.start, Start::Revision(revision) if revision > known + 1)
             }
@@ -274,6 +276,14 @@ impl<'a> Course<'a> {
             let why = format!("at {:?}, the floor is {}", self.covered, self.oracle.floor);
             self.say(Rule::RefusedStart, &why, step, found);
         }
+    }
+
+    /// Whether it was there when something was lost, or comes from what was.
+    fn may_have_lost(&self) -> bool {
+        self.oracle.lost.is_some_and(|(lost, gone)| {
+            self.stream.opened.tick <= lost.known.tick
+                || matches!(&self.stream.start, Start::Token(token) if gone.contains(&**token))
+        })
     }
 
     /// What was never sent.

@@ -45,16 +45,11 @@ async fn who_saw_what_a_promoted_standby_lost_is_told() {
     assert!(status["obstacle"].as_str().unwrap().contains("it is a standby"), "{status}");
 
     // From here on the standby hears nothing of its primary.
-    standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
-    standby.sql("SELECT pg_reload_conf()");
-    eventually("the receiver's end", async || {
-        (standby.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0").then_some(())
-    })
-    .await;
+    standby.detach().await;
     let lost = put(&before, "acknowledged, and lost");
     drop(before);
     primary.kill();
-    standby.sql("SELECT pg_promote()");
+    standby.promote();
 
     let after = coordinator(&standby);
     let watch = |from: &str| {

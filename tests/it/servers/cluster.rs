@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use super::postgres::{self, PASSWORD, USER, as_server_user, program, sql_at};
+use crate::process::eventually;
 
 /// A cluster whose server ends with it.
 pub struct Cluster {
@@ -33,6 +34,21 @@ impl Cluster {
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);
         Self { folder, port }
+    }
+
+    /// A standby hears nothing of its primary from now on. It keeps what it has heard.
+    pub async fn detach(&self) {
+        self.sql("ALTER SYSTEM SET primary_conninfo = ''");
+        self.sql("SELECT pg_reload_conf()");
+        eventually("the receiver's end", async || {
+            (self.sql("SELECT count(*) FROM pg_stat_wal_receiver") == "0").then_some(())
+        })
+        .await;
+    }
+
+    /// A standby becomes a primary.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("SELECT pg_promote()"), "t");
     }
 
     /// Over the unix socket, where everybody is trusted.

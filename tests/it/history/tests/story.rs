@@ -57,13 +57,31 @@ impl Story {
         self.history.log[0].events.extend(events);
     }
 
+    /// The token of a state: where the store has lost something, another than before.
+    fn token(&self, revision: u64) -> String {
+        match self.history.lost {
+            Some(_) => format!("second token {revision}"),
+            None => format!("token {revision}"),
+        }
+    }
+
+    /// The store goes on from this revision; every coordinator knows at once.
+    pub fn lose(&mut self, kept: u64) {
+        let (at, known) = (self.now(), self.now());
+        let log = self.history.log.clone();
+        let part = &mut self.history.log[0];
+        part.head = kept;
+        part.events.retain(|event| event.revision <= kept);
+        self.history.lost = Some(Lost { kept, log, at, known });
+    }
+
     fn decide(&mut self, agent: &str, write: &Write) -> (Outcome, Vec<Event>) {
         self.time_us += 1_000;
         match model::decide(&self.log(), self.head(), self.time_us, agent, write) {
             Decided::Done { events, succeeded, results } => {
                 let revision = (!events.is_empty()).then_some(self.head() + 1);
                 let state = revision.unwrap_or(self.head());
-                let token = format!("token {state}");
+                let token = self.token(state);
                 (Outcome::Done { revision, state, token, succeeded, results }, events)
             }
             Decided::Refused { current } => {
@@ -123,7 +141,7 @@ impl Story {
         let names: Vec<_> = keys.iter().map(|key| name(key)).collect();
         let log = self.log();
         let entries = names.iter().map(|name| Some(log.current(name, revision)?.entry.clone())).collect();
-        let token = format!("token {revision}");
+        let token = self.token(revision);
         let request = Request::Get { names, freshness };
         self.record("reader", start, request, Outcome::Read { revision, token, entries })
     }
@@ -131,7 +149,7 @@ impl Story {
     pub fn list(&mut self) -> usize {
         let (start, revision, filter) = (self.now(), self.head(), Filter::everything());
         let entries = self.log().state(revision, &filter).iter().map(|e| Some(e.entry.clone())).collect();
-        let token = format!("token {revision}");
+        let token = self.token(revision);
         let request = Request::List { filter, freshness: Freshness::Strong };
         self.record("reader", start, request, Outcome::Read { revision, token, entries })
     }
@@ -188,7 +206,7 @@ impl Story {
         let head = self.head();
         let state = self.log().state(head, &Filter::everything()).iter().map(|e| e.entry.clone()).collect();
         let watching = watching.iter().map(|&name| name.to_owned()).collect();
-        self.history.end = Some(End { head, floor, entries: state, watching, incarnations: 1 });
+        self.history.end = Some(End { head, floor, entries: state, watching });
     }
 }
 
