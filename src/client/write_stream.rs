@@ -77,6 +77,14 @@ impl Sent {
             drop(reply.send(outcome));
         }
     }
+
+    /// What a refusal says of a write that was sent before: it was not done this time, and may have been done then.
+    fn refused_again(&self, error: Error) -> Error {
+        match retry::settles(&error) {
+            true => error,
+            false => Error::OutcomeUnknown { request_id: id_of(&self.request), cause: Box::new(error) },
+        }
+    }
 }
 
 impl Client {
@@ -304,7 +312,12 @@ impl Driver {
             self.client.newest.learn(token, revision, Basis::Any);
         }
         if let Some(mut sent) = self.unanswered.pop_front() {
-            sent.answer(response.outcome.ok_or_else(|| open("the server sent an empty answer")));
+            let outcome = match response.outcome {
+                Some(Outcome::Error(error)) if sent.is_out => Err(sent.refused_again(refusal(error))),
+                Some(outcome) => Ok(outcome),
+                None => Err(open("the server sent an empty answer")),
+            };
+            sent.answer(outcome);
         }
     }
 

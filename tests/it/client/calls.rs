@@ -204,3 +204,21 @@ async fn calls_go_on_over_a_connection_that_delays_and_is_cut_again_and_again() 
     assert!(proxy.connections() > 10, "{}", proxy.connections());
     server.stop().await;
 }
+
+/// Found by the faults: what was sent twice and is refused the second time may have been done the first.
+#[tokio::test]
+async fn a_refusal_on_a_second_stream_says_nothing_of_the_first() {
+    let unavailable = || refusal(Code::Unavailable, "STORE_UNAVAILABLE", None);
+    let answer = async |answers: Vec<Answer>| {
+        let scripted = Scripted::start(answers).await;
+        let writes = client_of(&scripted).await.write_stream(4);
+        let put = swarmem::wire::v1::PutOperation { namespace: "shared/a".into(), ..Default::default() };
+        writes.put(put).await.unwrap().await.unwrap_err()
+    };
+    let error = answer(vec![Answer::Break, unavailable()]).await;
+    assert!(matches!(error, Error::OutcomeUnknown { request_id: Some(_), .. }), "{error:?}");
+    let error = answer(vec![unavailable()]).await;
+    assert_eq!(error.reason(), Some("STORE_UNAVAILABLE"), "{error:?}");
+    let error = answer(vec![Answer::Break, refusal(Code::Aborted, "CONDITION_FAILED", None)]).await;
+    assert_eq!(error.reason(), Some("CONDITION_FAILED"), "{error:?}");
+}

@@ -7,14 +7,16 @@ use std::{
     task::{Context, Poll},
 };
 
-use swarmem::wire::v1;
+use futures_util::{StreamExt as _, stream::BoxStream};
+use prost::Message as _;
+use swarmem::wire::v1::{self, write_response::Outcome};
 use tokio::{net::TcpListener, task::AbortHandle, time::Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     body::Body,
     codegen::{BoxFuture, Service, http},
-    server::{Grpc, NamedService, UnaryService},
+    server::{Grpc, NamedService, StreamingService, UnaryService},
     transport::Server,
 };
 use tonic_prost::ProstCodec;
@@ -25,6 +27,8 @@ pub enum Answer {
     /// Done, at this revision.
     At(u64),
     Refuse(Status),
+    /// A stream breaks, and says nothing of what it was asked.
+    Break,
 }
 
 /// A call that came in.
@@ -37,7 +41,7 @@ pub struct Asked {
     pub consistency: Option<v1::Consistency>,
 }
 
-/// Answers puts and gets, until it is dropped.
+/// Answers puts, also on streams, and gets, until it is dropped.
 pub struct Scripted {
     address: String,
     play: Play,
@@ -84,6 +88,8 @@ pub fn refusal(code: Code, reason: &str, retry_after_ms: Option<u64>) -> Answer 
     Answer::Refuse(Status::with_error_details(code, reason, details))
 }
 
+const BROKEN: &str = "broken";
+
 /// The token that is given with a revision.
 pub fn token(revision: u64) -> String {
     format!("token-{revision}")
@@ -96,6 +102,7 @@ impl Play {
         match play.0.pop_front() {
             Some(Answer::At(revision)) => Ok(revision),
             Some(Answer::Refuse(status)) => Err(status),
+            Some(Answer::Break) => Err(Status::unavailable(BROKEN)),
             None => Err(Status::internal("the script is over")),
         }
     }
@@ -124,6 +131,9 @@ impl Service<http::Request<Body>> for Play {
                 "/swarmem.v1.MemoryService/Get" => {
                     Grpc::new(ProstCodec::default()).unary(Get(play), request).await
                 }
+                "/swarmem.v1.MemoryService/Write" => {
+                    Grpc::new(ProstCodec::default()).streaming(Write(play), request).await
+                }
                 _ => Status::unimplemented("not in the script").into_http(),
             })
         })
@@ -144,6 +154,38 @@ impl UnaryService<v1::PutRequest> for Put {
             Response::new(v1::PutResponse { result, token: token(revision) })
         });
         Box::pin(async move { answer })
+    }
+}
+
+struct Write(Play);
+
+impl StreamingService<v1::WriteRequest> for Write {
+    type Response = v1::WriteResponse;
+    type ResponseStream = BoxStream<'static, Result<v1::WriteResponse, Status>>;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
+
+    fn call(&mut self, request: Request<Streaming<v1::WriteRequest>>) -> Self::Future {
+        let play = self.0.clone();
+        let answers = request.into_inner().map(move |request| {
+            let Some(v1::write_request::Write::Put(put)) = request?.write else {
+                return Err(Status::unimplemented("not in the script"));
+            };
+            let asked = Asked { at: Instant::now(), request_id: put.request_id, consistency: None };
+            let outcome = match play.next(asked) {
+                Ok(revision) => {
+                    let result = Some(v1::PutResult { revision, ..Default::default() });
+                    Outcome::Put(v1::PutResponse { result, token: token(revision) })
+                }
+                Err(status) if status.message() == BROKEN => return Err(status),
+                Err(status) => {
+                    let mut error = v1::WriteError::decode(status.details()).unwrap();
+                    (error.code, error.message) = (status.code() as i32, status.message().to_owned());
+                    Outcome::Error(error)
+                }
+            };
+            Ok(v1::WriteResponse { outcome: Some(outcome) })
+        });
+        Box::pin(async move { Ok(Response::new(answers.boxed())) })
     }
 }
 
