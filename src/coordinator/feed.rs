@@ -359,6 +359,10 @@ async fn read_on(shared: &Shared, feed: &Feed) -> Result<bool, Error> {
             return jump(shared, feed).await;
         }
         let mut versions = page.versions;
+        if !goes_on(known.revision, &versions) {
+            tracing::error!(swarm.id = %feed.swarm, after = known.revision.0, "the log is not in order");
+            return Err(Error::Corrupt);
+        }
         if page.more {
             // The page may end inside a revision, and a revision is never split.
             let last = versions.last().map(|v| v.mark.revision);
@@ -374,6 +378,18 @@ async fn read_on(shared: &Shared, feed: &Feed) -> Result<bool, Error> {
         }
         limit = PageLimit { rows: limit.rows.saturating_mul(4), bytes: limit.bytes.saturating_mul(4) };
     }
+}
+
+/// Whether a page of the log goes on behind a revision without a gap, in order. Taken in as it is, another would be read over and over,
+/// or shown.
+fn goes_on(after: Revision, versions: &[Arc<Version>]) -> bool {
+    let mut newest = after;
+    versions.iter().all(|version| {
+        let revision = version.mark.revision;
+        let follows = revision == newest.next() || (revision == newest && newest > after);
+        newest = revision;
+        follows
+    })
 }
 
 /// Gives up on filling a gap that the ring could not hold: streams read it from the log themselves.

@@ -27,6 +27,7 @@ on_every_store!(
     an_unknown_outcome_is_found_out,
     deleting_a_swarm_ends_its_streams,
     another_history_ends_streams,
+    a_log_out_of_order_ends_streams,
     late_messages_of_another_history_end_nothing,
     a_swarm_made_anew_is_watched_at_once,
     a_bus_that_closes_at_once_is_not_asked_all_the_time,
@@ -138,6 +139,21 @@ async fn another_history_ends_streams(open: Open<'_>) {
         assert!(matches!(reader.end, Some(Error::IncarnationChanged)), "{which}: {:?}", reader.end);
         assert_eq!(reader.events().len(), 5, "{which}");
     }
+}
+
+/// It is neither shown nor read over and over.
+async fn a_log_out_of_order_ends_streams(open: Open<'_>) {
+    let world = World::over(open, 2, Arc::new(LossyBus::new(0, Losses::ALL))).await;
+    let mut reader = world.replicas[1].watch_all(Start::Now).await;
+    world.store.log_reversed.store(true, Ordering::SeqCst);
+    for n in 0..3 {
+        world.replicas[0].write(vec![put("shared/a", "1", &n.to_string())]).await;
+    }
+    world.pass(2 * POLL).await;
+    reader.poll();
+    assert!(matches!(reader.end, Some(Error::Corrupt)), "{:?}", reader.end);
+    assert_eq!(reader.events().len(), 0);
+    assert!(world.store.log_reads.load(Ordering::SeqCst) < 10);
 }
 
 fn batch(content: &str) -> swarmem::store::Batch {

@@ -71,6 +71,8 @@ pub struct Faulty {
     pub lost_behind: AtomicU64,
     /// What is behind this revision was committed by somebody else; [`u64::MAX`]: nothing.
     pub forked_behind: AtomicU64,
+    /// The log is read backwards.
+    pub log_reversed: AtomicBool,
     calls: AtomicU64,
 }
 
@@ -93,6 +95,7 @@ impl Faulty {
             unknown: Mutex::new(None),
             lost_behind: AtomicU64::new(u64::MAX),
             forked_behind: AtomicU64::new(u64::MAX),
+            log_reversed: AtomicBool::new(false),
             calls: AtomicU64::new(0),
         }
     }
@@ -251,7 +254,11 @@ impl Store for Faulty {
         self.log_readers_max.fetch_max(readers, Ordering::SeqCst);
         let page = async { pass!(self.log(id, after, limit)) }.await;
         self.log_readers.fetch_sub(1, Ordering::SeqCst);
-        page
+        let mut page = page?;
+        if self.log_reversed.load(Ordering::SeqCst) {
+            page.versions.reverse();
+        }
+        Ok(page)
     }
 
     async fn entries(&self, id: &SwarmId, paths: &[EntryPath], at: At) -> Result<Entries, Error> {
