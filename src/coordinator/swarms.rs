@@ -28,13 +28,7 @@ impl Coordinator {
     /// # Errors
     /// When the store does not answer.
     pub async fn ensure_swarm(&self, id: &SwarmId) -> Result<(), Error> {
-        let retention = self.shared.settings.retention;
-        let mut found = self.found(id, retention).await;
-        if matches!(found, Err(Error::OutcomeUnknown)) {
-            // Whatever came of it, it can be asked for again.
-            found = self.found(id, retention).await;
-        }
-        match found {
+        match self.found(id, self.shared.settings.retention).await {
             Ok(_) | Err(Error::SwarmExists) => Ok(()),
             Err(error) => Err(error),
         }
