@@ -6,6 +6,7 @@
 
 mod availability;
 mod catalogue;
+mod clocks;
 mod failover;
 mod report;
 mod soak;
@@ -59,7 +60,15 @@ async fn acknowledged(load: &Load, more: u64, stand: &Stand) {
 /// verdict.
 async fn course(name: &str, steps: &[Vec<&Fault>], plan: Plan) -> (History, Vec<Window>) {
     let settings: Vec<_> = steps.iter().flatten().flat_map(|fault| fault.settings).copied().collect();
-    let mut stand = Stand::start(&settings).await;
+    course_on(Stand::start(&settings).await, name, steps, plan).await
+}
+
+async fn course_on(
+    mut stand: Stand,
+    name: &str,
+    steps: &[Vec<&Fault>],
+    plan: Plan,
+) -> (History, Vec<Window>) {
     let seed = plan.seed;
     let mut random = Random::seeded(seed);
     let recorder = Recorder::default();
@@ -148,7 +157,7 @@ courses! {
     coordinators: "coordinators killed" "coordinator stopped" "rolling restart";
     crashes: "crash before a commit" "crash behind a commit" "crash before a publish" "crash in the feed";
     postgres: "postgres killed" "postgres restarted" "postgres sessions terminated" "postgres slow commits";
-    redis: "redis killed" "redis clients killed" "redis stopped" "redis buffer overrun" "redis flushed";
+    redis: "redis killed" "redis clients killed" "redis stopped" "redis buffer overrun" "redis messages meddled with" "redis flushed";
     store_lines: "store line cut" "store line delayed" "store line half open" "store line silent";
     bus_lines: "bus line cut" "bus line delayed" "bus line half open" "bus line silent";
     client_lines: "client lines cut" "client lines delayed" "client lines half open" "client lines silent";

@@ -50,7 +50,7 @@ fn check_one_life(history: &History, found: &mut Findings) {
     writers.check(&log, &observed, found);
     readers::check(history, &log, &observed, &tokens, found);
     let floor = history.end.as_ref().map_or(0, |end| end.floor);
-    let oracle = Oracle { log: &log, observed: &observed, tokens: &tokens, floor, lost: None };
+    let oracle = Oracle { log: &log, observed: &observed, tokens: &tokens, floor, told: None };
     watchers::check(&history.streams, &oracle, found);
     ending::check(history, &log, &tokens, found);
 }

@@ -28,9 +28,11 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
     }
 }
 
-/// The program, without whatever of our settings stands in the environment of the tests.
+/// The program, without whatever of our settings stands in the environment of the tests. `SWARMEM_TESTED` names another build of it, for
+/// figures.
 pub fn swarmem() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_swarmem"));
+    let program = std::env::var_os("SWARMEM_TESTED").unwrap_or(env!("CARGO_BIN_EXE_swarmem").into());
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("SWARMEM_")) {
             command.env_remove(name);

@@ -19,7 +19,10 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::crash::random::Random;
+use crate::{
+    crash::random::Random,
+    servers::pushes::{Meddling, Pushes},
+};
 
 /// A proxy on a port of its own, until it is dropped.
 pub struct Proxy {
@@ -45,6 +48,8 @@ struct Control {
     connections: AtomicU64,
     /// Where connections lead.
     upstream: Mutex<String>,
+    /// What is done to the messages of a Redis.
+    meddling: Option<Arc<Meddling>>,
     /// What is waited for, and who waits.
     trap: Mutex<Option<Trap>>,
 }
@@ -63,9 +68,19 @@ pub enum Way {
 
 impl Proxy {
     pub async fn to(upstream: &str, seed: u64) -> Self {
+        Self::over(upstream, seed, None).await
+    }
+
+    /// One to a Redis, whose messages to subscribers can be meddled with.
+    pub async fn to_redis(upstream: &str, seed: u64) -> Self {
+        Self::over(upstream, seed, Some(Arc::default())).await
+    }
+
+    async fn over(upstream: &str, seed: u64, meddling: Option<Arc<Meddling>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let control = Arc::new(Control { upstream: Mutex::new(upstream.to_owned()), ..Control::default() });
+        let control =
+            Arc::new(Control { upstream: Mutex::new(upstream.to_owned()), meddling, ..Control::default() });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&control), seed));
         Self { address, control, accepting: accepting.abort_handle() }
     }
@@ -119,6 +134,13 @@ impl Proxy {
         self.control.delay_ms.store(delay.as_millis().try_into().unwrap(), Ordering::SeqCst);
     }
 
+    /// From now on messages to subscribers are dropped, repeated and reordered; see [`Proxy::to_redis`].
+    pub fn meddle(&self) -> &Meddling {
+        let meddling = self.control.meddling.as_ref().expect("it leads to a Redis");
+        meddling.on.store(true, Ordering::SeqCst);
+        meddling
+    }
+
     /// Waits for the next piece of which this holds. It does not arrive, nor does anything behind it on that connection.
     pub fn trap(&self, way: Way, what: fn(&[u8]) -> bool) -> oneshot::Receiver<()> {
         let (sprung, springs) = oneshot::channel();
@@ -132,6 +154,9 @@ impl Proxy {
         self.delay(Duration::ZERO);
         self.cut_after(0);
         self.silence(false);
+        if let Some(meddling) = &self.control.meddling {
+            meddling.on.store(false, Ordering::SeqCst);
+        }
         self.open();
         if self.control.trap.lock().unwrap().take().is_some() || broken {
             self.cut();
@@ -167,6 +192,8 @@ async fn accept(listener: TcpListener, control: Arc<Control>, seed: u64) {
             max => 1 + random.below(max),
         };
         let control = Arc::clone(&control);
+        let pushes =
+            control.meddling.as_ref().map(|meddling| Pushes::new(Arc::clone(meddling), random.split()));
         tokio::spawn(async move {
             let mut cut = control.cut.subscribe();
             let (near_read, near_write) = near.into_split();
@@ -174,7 +201,7 @@ async fn accept(listener: TcpListener, control: Arc<Control>, seed: u64) {
             // When one direction ends, all of it ends, with whatever was on its way.
             tokio::select! {
                 () = ask(near_read, far_write, &control) => {}
-                () = answer(far_read, near_write, bytes_max, &control) => {}
+                () = answer(far_read, near_write, bytes_max, pushes, &control) => {}
                 _ = cut.changed() => {}
             }
         });
@@ -210,7 +237,13 @@ impl Control {
     }
 }
 
-async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64, control: &Control) {
+async fn answer(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    bytes_max: u64,
+    mut pushes: Option<Pushes>,
+    control: &Control,
+) {
     let mut buffer = vec![0; 16 * 1024];
     let mut left = bytes_max;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -223,8 +256,10 @@ async fn answer(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, bytes_max: u64,
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
-        let some = usize::try_from(left.min(read as u64)).unwrap();
-        if to.write_all(&buffer[..some]).await.is_err() {
+        let passed = pushes.as_mut().map(|pushes| pushes.pass(&buffer[..read]));
+        let passes = passed.as_deref().unwrap_or(&buffer[..read]);
+        let some = usize::try_from(left.min(passes.len() as u64)).unwrap();
+        if to.write_all(&passes[..some]).await.is_err() {
             return;
         }
         left -= some as u64;

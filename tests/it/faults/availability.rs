@@ -1,4 +1,5 @@
-//! What clients that repeat notice of a fault, apart from waiting: nothing. Nobody gives up a call here.
+//! What clients that repeat notice of a fault, apart from waiting: nothing; and for how long those that do not are refused. Nobody
+//! gives up a call here.
 
 use std::time::Duration;
 
@@ -58,4 +59,34 @@ async fn a_restart_of_redis_fails_no_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_of_postgres_fails_no_write() {
     fails_nothing("postgres restarted").await;
+}
+
+/// How long behind the database's return a write may still be refused: 2 s are promised, and this machine may be busy.
+const LATE: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_of_postgres_fails_writes_only_while_it_is_down() {
+    let plan = Plan { cancels_percent: 0, repeats: false, streams: 0, ..plan(seed()) };
+    let (history, windows) = course("unrepeated", &[vec![named("postgres restarted")]], plan).await;
+    let Window { struck, healed, .. } = &windows[0];
+    let failed: Vec<_> = writes(&history).filter(|call| is_error(call)).collect();
+    let latest = failed.iter().map(|call| call.end.us.saturating_sub(healed.us) / 1_000).max();
+    let open = failed.iter().filter(|call| matches!(call.outcome, Outcome::Unknown { .. })).count();
+    say(&format!(
+        "postgres restarted, down for {} ms: {} writes failed, {open} of them open, the last {} ms after its return",
+        (healed.us - struck.us) / 1_000,
+        failed.len(),
+        latest.unwrap_or_default()
+    ));
+    assert!(failed.iter().any(|call| matches!(call.outcome, Outcome::Failed { .. })), "nobody noticed");
+    for call in failed {
+        let in_time =
+            call.end.us >= struck.us && Duration::from_micros(call.end.us.saturating_sub(healed.us)) <= LATE;
+        // Whose commit was under way cannot be told.
+        let is_honest = match &call.outcome {
+            Outcome::Failed { why } => why.starts_with("Unavailable"),
+            _ => call.start.us <= healed.us,
+        };
+        assert!(in_time && is_honest, "{call:#?}");
+    }
 }

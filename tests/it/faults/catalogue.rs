@@ -124,6 +124,16 @@ pub const FAULTS: &[Fault] = &[
         line.silence(true);
         tokio::time::sleep(LASTS).await;
     }),
+    fault!("redis messages meddled with", |stand, _random| {
+        for replica in &stand.replicas {
+            replica.bus.meddle();
+        }
+        tokio::time::sleep(LASTS).await;
+        for replica in &stand.replicas {
+            let counts = replica.bus.meddle().counts();
+            assert!(counts.iter().all(|count| *count > 0), "there was nothing to meddle with: {counts:?}");
+        }
+    }),
     fault!("redis flushed", |stand, random| {
         for _ in 0..5 {
             let _: String = stand.redis.ask(&["FLUSHALL"]);

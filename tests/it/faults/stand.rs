@@ -7,7 +7,7 @@ use crate::{
     client::proxy::Proxy,
     history::recorder::Recorder,
     process::{PATIENCE, Server},
-    servers::{cluster::Cluster, redis::RedisServer},
+    servers::{clocks::Clocks, cluster::Cluster, redis::RedisServer},
 };
 
 /// How many coordinators there are.
@@ -48,6 +48,18 @@ impl Stand {
             replicas.push(Replica::start(&postgres, &redis, settings).await);
         }
         Self { replicas, spared, redis, redis_runs: true, postgres }
+    }
+
+    /// One whose processes have clocks that can be moved: "postgres", and "0", "1", … for the coordinators.
+    pub async fn with_clocks(clocks: &Clocks) -> Self {
+        let postgres = Cluster::primary_with(clocks.of("postgres").into());
+        let (redis, mut replicas) = (RedisServer::start(), Vec::new());
+        for place in 0..COORDINATORS {
+            let environment = clocks.of(&place.to_string());
+            let settings = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+            replicas.push(Replica::start(&postgres, &redis, &settings).await);
+        }
+        Self { replicas, spared: 0, redis, redis_runs: true, postgres }
     }
 
     /// The coordinators that may come to an end.
@@ -142,7 +154,7 @@ impl Reading {
 impl Replica {
     async fn start(postgres: &Cluster, redis: &RedisServer, settings: &[(&str, &str)]) -> Self {
         let store = Proxy::to(&format!("127.0.0.1:{}", postgres.port), 1).await;
-        let bus = Proxy::to(&format!("127.0.0.1:{}", redis.port), 1).await;
+        let bus = Proxy::to_redis(&format!("127.0.0.1:{}", redis.port), 1).await;
         let store_url = postgres.url_through(store.port());
         let bus_url = format!("redis://{}", bus.address());
         let mut environment = vec![

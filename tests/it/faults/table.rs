@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{catalogue::FAULTS, failover, report::Row};
+use super::{catalogue::FAULTS, clocks, failover, report::Row};
 
 const PAGE: &str = "docs/reliability.md";
 const TABLE: Part =
@@ -45,7 +45,7 @@ fn line(row: &Row) -> String {
 
 /// All that have a row.
 fn names() -> Vec<&'static str> {
-    FAULTS.iter().map(|fault| fault.name).chain([failover::NAME]).collect()
+    FAULTS.iter().map(|fault| fault.name).chain([failover::NAME, clocks::NAME]).collect()
 }
 
 fn written(folder: &Path) -> String {

@@ -13,7 +13,7 @@ use super::{
         Call, Change, Freshness, History, Lost, Operation, Outcome, Request, Start, Stream, What, Write,
     },
     rules::{Findings, Rule},
-    watchers::{self, Oracle},
+    watchers::{self, Oracle, Told},
     writers::Writers,
 };
 
@@ -89,29 +89,64 @@ fn check_kept(first: &Log, second: &Log, lost: &Lost, found: &mut Findings) {
     }
 }
 
-/// The writes that are of a life.
+/// The writes that are of a life, as they are to be seen from there.
 fn writes(history: &History, lost: &Lost, first: &Log, life: Life) -> History {
-    let calls = history.calls.iter().filter(|call| {
-        let Request::Write(write) = &call.request else { return false };
-        of_write(call, write, lost, first).is_some_and(|of| of == life || of == Life::Both)
+    let calls = history.calls.iter().filter_map(|call| {
+        let Request::Write(write) = &call.request else { return None };
+        let seen = match life {
+            Life::First => seen_from_first(call, write, lost, first),
+            _ => seen_from_second(call, write, lost, first),
+        };
+        match seen {
+            Seen::AsItIs => Some(call.clone()),
+            Seen::Open => {
+                let outcome = Outcome::Unknown { why: "the store changed hands".into() };
+                Some(Call { outcome, ..call.clone() })
+            }
+            Seen::Not => None,
+        }
     });
-    History { calls: calls.cloned().collect(), ..History::default() }
+    History { calls: calls.collect(), ..History::default() }
 }
 
-/// None: it was answered while the store changed hands, and changed nothing, so that nobody can tell over which state.
-fn of_write(call: &Call, write: &Write, lost: &Lost, first: &Log) -> Option<Life> {
-    let (is_over, is_later) = (call.end.tick < lost.at.tick, call.start.tick > lost.at.tick);
+enum Seen {
+    AsItIs,
+    /// It may have been done there, whatever was answered in the other.
+    Open,
+    Not,
+}
+
+fn seen_from_first(call: &Call, write: &Write, lost: &Lost, first: &Log) -> Seen {
     match &call.outcome {
-        _ if is_later => Some(Life::Second),
+        _ if call.start.tick > lost.at.tick => Seen::Not,
+        _ if call.end.tick < lost.at.tick => Seen::AsItIs,
+        Outcome::Done { revision: Some(revision), .. }
+            if *revision <= lost.kept || did(first, *revision, call, write) =>
+        {
+            Seen::AsItIs
+        }
+        // It was answered by the second, that knows nothing of what was done in the first and not heard of.
+        _ => Seen::Open,
+    }
+}
+
+fn seen_from_second(call: &Call, write: &Write, lost: &Lost, first: &Log) -> Seen {
+    let is_over = call.end.tick < lost.at.tick;
+    match &call.outcome {
+        _ if call.start.tick > lost.at.tick => Seen::AsItIs,
         Outcome::Done { revision: Some(revision), .. } if *revision > lost.kept => {
-            let is_first = is_over || did(first, *revision, call, write);
-            Some(if is_first { Life::First } else { Life::Second })
+            if is_over || did(first, *revision, call, write) { Seen::Not } else { Seen::AsItIs }
         }
         Outcome::Done { revision: Some(_), .. } | Outcome::Unknown { .. } | Outcome::Failed { .. } => {
-            Some(Life::Both)
+            Seen::AsItIs
         }
+        // Over which state it was decided cannot be told where the store changed hands meanwhile.
         Outcome::Done { revision: None, .. } | Outcome::Refused { .. } | Outcome::Read { .. } => {
-            is_over.then_some(Life::First)
+            if is_over {
+                Seen::Not
+            } else {
+                Seen::Open
+            }
         }
     }
 }
@@ -230,14 +265,16 @@ impl Lives<'_> {
         let seen = Observed::of(&parts[0], &first.started, found);
         first.check(&self.first, &seen, found);
         readers::check(&parts[0], &self.first, &seen, &tokens_first, found);
-        let told = Some((lost, &gone));
-        let one = Oracle { log: &self.first, observed: &seen, tokens: &tokens_first, floor, lost: told };
+        let told = |is_over| Some(Told { lost, gone: &gone, is_over });
+        let one =
+            Oracle { log: &self.first, observed: &seen, tokens: &tokens_first, floor, told: told(true) };
         watchers::check(&parts[0].streams, &one, found);
 
         let seen = Observed::of(&parts[1], &second.started, found);
         second.check(&self.second, &seen, found);
         readers::check(&parts[1], &self.second, &seen, &tokens_second, found);
-        let two = Oracle { log: &self.second, observed: &seen, tokens: &tokens_second, floor, lost: told };
+        let two =
+            Oracle { log: &self.second, observed: &seen, tokens: &tokens_second, floor, told: told(false) };
         let mut after = parts[1].streams.clone();
         after.retain(|stream| {
             let goes_on = matches!(&stream.start, Start::Token(token) if gone.contains(&**token));

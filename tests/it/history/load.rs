@@ -28,6 +28,8 @@ pub struct Plan {
     pub seed: u64,
     pub swarm: String,
     pub writers: usize,
+    /// So many of them, the last ones, send on a stream, several writes at a time.
+    pub streams: usize,
     /// Each writer makes so many calls, unless the load is stopped before.
     pub operations: usize,
     pub watchers: usize,
@@ -39,6 +41,8 @@ pub struct Plan {
     pub rest_max: Duration,
     /// How long a call may take with its repeats.
     pub call_timeout: Duration,
+    /// Whether a call that failed and may be made again is.
+    pub repeats: bool,
     /// How often idle streams are told that they live.
     pub bookmarks: Duration,
     /// The longest time to live.
@@ -56,12 +60,14 @@ impl Plan {
             seed,
             swarm: "default".into(),
             writers: 8,
+            streams: 2,
             operations: usize::MAX,
             watchers: 20,
             cancels_percent: 5,
             pause_max: Duration::from_millis(20),
             rest_max: Duration::from_millis(100),
             call_timeout: Duration::from_secs(5),
+            repeats: true,
             bookmarks: Duration::from_millis(500),
             ttl_max: Duration::from_secs(2),
             reconnect: Backoff { first: Duration::from_millis(20), max: Duration::from_millis(500) },
@@ -74,7 +80,7 @@ impl Plan {
             call_timeout: self.call_timeout,
             attempt_timeout: self.call_timeout / 2,
             connect_timeout: self.call_timeout / 2,
-            retry: Some(Retry { backoff: self.reconnect, ..Retry::default() }),
+            retry: self.repeats.then(|| Retry { backoff: self.reconnect, ..Retry::default() }),
             reconnect: self.reconnect,
             silence_min: self.bookmarks * 4,
             ..Options::new(&self.swarm, agent, role)
@@ -187,7 +193,12 @@ impl Load {
             names.push(name);
         }
         for number in 0..shared.plan.writers {
-            writers.spawn(writing::write(shared.clone(), number, random.split()));
+            let (shared, random) = (shared.clone(), random.split());
+            if number + shared.plan.streams < shared.plan.writers {
+                writers.spawn(writing::write(shared, number, random));
+            } else {
+                writers.spawn(writing::stream(shared, number, random));
+            }
         }
         Self { shared, stop, until, writers, watchers, names }
     }

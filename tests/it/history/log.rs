@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    record::{Change, Event, Filter, History, LogPart, Name, What},
+    record::{Change, Event, Filter, History, LogPart, Name, Start, What},
     rules::{Findings, Rule},
 };
 
@@ -178,7 +178,15 @@ pub fn tokens(history: &History) -> HashMap<&str, Position> {
         }
     }
     for stream in &history.streams {
-        let mut listing = None;
+        // Where in a snapshot it stands, from its very start on.
+        let mut listing = match &stream.start {
+            Start::Snapshot => Some(None),
+            Start::Token(token) => match tokens.get(&**token) {
+                Some(Position::Listing(_, last)) => Some(last.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
         for step in &stream.steps {
             let Some((token, revision)) = step.what.token() else { continue };
             let position = match &step.what {
@@ -188,12 +196,13 @@ pub fn tokens(history: &History) -> HashMap<&str, Position> {
                 },
                 What::Snapshot { entries, .. } => {
                     let last = entries.last().map(|entry| entry.name.clone());
-                    let position = Position::Listing(revision, last);
-                    listing = Some(position.clone());
-                    position
+                    listing = Some(last.clone());
+                    Position::Listing(revision, last)
                 }
                 // Within a snapshot it is where the snapshot stands.
-                What::Bookmark { .. } if listing.is_some() => listing.clone().expect("just seen"),
+                What::Bookmark { .. } if listing.is_some() => {
+                    Position::Listing(revision, listing.clone().flatten())
+                }
                 _ => {
                     listing = None;
                     Position::behind(revision)

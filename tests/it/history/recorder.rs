@@ -11,7 +11,7 @@ use std::{
 };
 
 use swarmem::{
-    client::{Client, Code, Error, Origin},
+    client::{Client, Code, Error, Origin, WriteStream},
     domain::swarm::{Revision, SwarmId},
     store::{self, LogCursor, PageLimit, Store},
     wire::{
@@ -131,16 +131,16 @@ impl Recorder {
 }
 
 /// A call that has begun. Dropped before it is answered, it may have been done.
-struct Begun<'a> {
-    recorded: &'a Recorded,
+struct Begun {
+    recorded: Recorded,
     start: At,
     request: Option<Request>,
 }
 
-impl Begun<'_> {
+impl Begun {
     fn end(&mut self, outcome: Outcome) {
         let Some(request) = self.request.take() else { return };
-        let Recorded { recorder, client, name, via } = self.recorded;
+        let Recorded { recorder, client, name, via } = &self.recorded;
         let call = Call {
             id: recorder.id(),
             client: name.clone(),
@@ -155,15 +155,15 @@ impl Begun<'_> {
     }
 }
 
-impl Drop for Begun<'_> {
+impl Drop for Begun {
     fn drop(&mut self) {
         self.end(Outcome::Unknown { why: "the caller walked away".into() });
     }
 }
 
 impl Recorded {
-    fn begin(&self, request: Request) -> Begun<'_> {
-        Begun { recorded: self, start: self.recorder.now(), request: Some(request) }
+    fn begin(&self, request: Request) -> Begun {
+        Begun { recorded: self.clone(), start: self.recorder.now(), request: Some(request) }
     }
 
     /// Makes a write under its request id. May be dropped at any moment.
@@ -172,6 +172,24 @@ impl Recorded {
         let outcome = wired::write(&self.client, write).await.unwrap_or_else(|error| failed(&error));
         begun.end(outcome.clone());
         outcome
+    }
+
+    /// Sends a write on a stream, once there is room. Its answer may be dropped at any moment.
+    pub async fn send(
+        &self,
+        stream: &WriteStream,
+        write: &Write,
+    ) -> impl Future<Output = Outcome> + Send + use<> {
+        let mut begun = self.begin(Request::Write(write.clone()));
+        let sent = wired::send(stream, write).await;
+        async move {
+            let outcome = match sent {
+                Ok(answer) => answer.await.unwrap_or_else(|error| failed(&error)),
+                Err(error) => failed(&error),
+            };
+            begun.end(outcome.clone());
+            outcome
+        }
     }
 
     /// Reads some entries at one revision.
@@ -302,7 +320,7 @@ fn consistency(freshness: &Freshness) -> Option<v1::Consistency> {
 
 /// What an error says of the call.
 fn failed(error: &Error) -> Outcome {
-    let why = error.to_string();
+    let why = format!("{:?}: {error}", error.code());
     match error {
         Error::Connect { .. } | Error::NotACoordinator { .. } => Outcome::Failed { why },
         Error::OutcomeUnknown { .. } | Error::Protocol(_) => Outcome::Unknown { why },

@@ -18,8 +18,17 @@ pub struct Oracle<'a> {
     pub tokens: &'a HashMap<&'a str, Position>,
     /// The floor in the end.
     pub floor: u64,
-    /// What was lost before, and the tokens of it.
-    pub lost: Option<(&'a Lost, &'a LostTokens<'a>)>,
+    pub told: Option<Told<'a>>,
+}
+
+/// What streams may say of a loss.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    pub lost: &'a Lost,
+    /// The tokens of what was lost.
+    pub gone: &'a LostTokens<'a>,
+    /// The log is that of the first life.
+    pub is_over: bool,
 }
 
 /// A stream as far as it has been followed.
@@ -139,7 +148,7 @@ impl<'a> Course<'a> {
 
     /// A stream that was to start somewhere says where that is.
     fn begin(&mut self, revision: u64, step: &Step, found: &mut Findings) {
-        let known = self.oracle.observed.known(self.stream.opened.tick);
+        let known = self.known();
         let log = self.oracle.log;
         let wrong = match self.stream.start {
             Start::Now => revision < known,
@@ -239,7 +248,7 @@ impl<'a> Course<'a> {
         if let Some(difference) = difference(&due, &there, true) {
             self.say(Rule::WrongSnapshot, &difference, step, found);
         }
-        let known = self.oracle.observed.known(self.stream.opened.tick);
+        let known = self.known();
         let is_old = matches!(self.stream.start, Start::Snapshot) && revision < known;
         if of.is_some_and(|of| of != revision) || is_old {
             let why = format!("it began at {of:?}, {known} was known");
@@ -249,7 +258,7 @@ impl<'a> Course<'a> {
     }
 
     fn ended(&mut self, reason: &str, floor: Option<u64>, step: &Step, found: &mut Findings) {
-        let known = self.oracle.observed.known(self.stream.opened.tick);
+        let known = self.known();
         let is_wrong = match reason {
             "COMPACTED" => {
                 let floor = floor.unwrap_or(u64::MAX);
@@ -280,10 +289,21 @@ impl<'a> Course<'a> {
 
     /// Whether it was there when something was lost, or comes from what was.
     fn may_have_lost(&self) -> bool {
-        self.oracle.lost.is_some_and(|(lost, gone)| {
+        self.oracle.told.is_some_and(|Told { lost, gone, .. }| {
             self.stream.opened.tick <= lost.known.tick
                 || matches!(&self.stream.start, Start::Token(token) if gone.contains(&**token))
         })
+    }
+
+    /// The newest revision that was known when it was opened. A coordinator that does not know of a loss yet may begin with what was
+    /// kept, since the store has no more, and go on with what it holds of the first life, until it tells.
+    fn known(&self) -> u64 {
+        let opened = self.stream.opened.tick;
+        let known = self.oracle.observed.known(opened);
+        match self.oracle.told {
+            Some(Told { lost, is_over: true, .. }) if opened > lost.at.tick => known.min(lost.kept),
+            _ => known,
+        }
     }
 
     /// What was never sent.

@@ -1,7 +1,8 @@
 //! Between the words of a history and those of the protocol. Knows nothing of when they are said.
 
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use swarmem::{
-    client::{Client, Error},
+    client::{Client, Error, WriteStream},
     wire::{
         self, WatchResponse, WatchResponseType,
         v1::{self, operation_result::Result as Answer, precondition},
@@ -16,45 +17,76 @@ use super::record::{
 /// Makes a write by the call that it is for.
 pub async fn write(client: &Client, write: &Write) -> Result<Outcome, Error> {
     let identified = client.with_request_id(write.request_id.clone());
-    let put_result = |put: v1::PutResult| Effect::Put { etag: put.etag, version: put.version };
     Ok(match write.kind {
-        Kind::Put => {
-            let answer = identified.put(put(&write.success[0])).await?;
-            let result = answer.result.unwrap_or_default();
-            done(result.revision, result.revision, answer.token, true, vec![put_result(result)])
-        }
-        Kind::BatchPut => {
-            let answer = identified.batch_put(write.success.iter().map(put).collect()).await?;
-            let revision = answer.results.first().map_or(0, |result| result.revision);
-            let results = answer.results.into_iter().map(put_result).collect();
-            done(revision, revision, answer.token, true, results)
-        }
-        Kind::Delete => {
-            let answer = identified.delete(delete(&write.success[0])).await?;
-            let deleted = answer.result.unwrap_or_default().deleted;
-            let revision = if deleted { answer.revision } else { 0 };
-            done(revision, answer.revision, answer.token, true, vec![Effect::Delete { deleted }])
-        }
+        Kind::Put => put_done(identified.put(put(&write.success[0])).await?),
+        Kind::BatchPut => batch_done(identified.batch_put(write.success.iter().map(put).collect()).await?),
+        Kind::Delete => deleted(identified.delete(delete(&write.success[0])).await?),
         Kind::DeletePrefix => {
-            let answer = identified.delete_prefix(delete_prefix(&write.success[0])).await?;
-            let deleted = answer.result.unwrap_or_default().deleted;
-            let revision = if deleted > 0 { answer.revision } else { 0 };
-            done(revision, answer.revision, answer.token, true, vec![Effect::DeletePrefix { deleted }])
+            prefix_deleted(identified.delete_prefix(delete_prefix(&write.success[0])).await?)
         }
-        Kind::Transact => {
-            let request = v1::TransactRequest {
-                compares: write.compares.iter().map(compare).collect(),
-                success: write.success.iter().map(operation).collect(),
-                failure: write.failure.iter().map(operation).collect(),
-                ..Default::default()
-            };
-            let answer = identified.transact(request).await?;
-            let results = answer.results.into_iter().filter_map(|result| result.result).map(effect).collect();
-            // A transaction that changed nothing does not name the state that its token is of: the token tells nothing.
-            let token = if answer.revision > 0 { answer.token } else { String::new() };
-            done(answer.revision, answer.revision, token, answer.succeeded, results)
-        }
+        Kind::Transact => transacted(identified.transact(transaction(write)).await?),
     })
+}
+
+/// Sends a write on a stream.
+pub async fn send(
+    stream: &WriteStream,
+    write: &Write,
+) -> Result<BoxFuture<'static, Result<Outcome, Error>>, Error> {
+    Ok(match write.kind {
+        Kind::Put => stream.put(put(&write.success[0])).await?.map_ok(put_done).boxed(),
+        Kind::BatchPut => {
+            stream.batch_put(write.success.iter().map(put).collect()).await?.map_ok(batch_done).boxed()
+        }
+        Kind::Delete => stream.delete(delete(&write.success[0])).await?.map_ok(deleted).boxed(),
+        Kind::DeletePrefix => {
+            stream.delete_prefix(delete_prefix(&write.success[0])).await?.map_ok(prefix_deleted).boxed()
+        }
+        Kind::Transact => stream.transact(transaction(write)).await?.map_ok(transacted).boxed(),
+    })
+}
+
+fn transaction(write: &Write) -> v1::TransactRequest {
+    v1::TransactRequest {
+        compares: write.compares.iter().map(compare).collect(),
+        success: write.success.iter().map(operation).collect(),
+        failure: write.failure.iter().map(operation).collect(),
+        ..Default::default()
+    }
+}
+
+fn put_result(put: v1::PutResult) -> Effect {
+    Effect::Put { etag: put.etag, version: put.version }
+}
+
+fn put_done(answer: v1::PutResponse) -> Outcome {
+    let result = answer.result.unwrap_or_default();
+    done(result.revision, result.revision, answer.token, true, vec![put_result(result)])
+}
+
+fn batch_done(answer: v1::BatchPutResponse) -> Outcome {
+    let revision = answer.results.first().map_or(0, |result| result.revision);
+    let results = answer.results.into_iter().map(put_result).collect();
+    done(revision, revision, answer.token, true, results)
+}
+
+fn deleted(answer: v1::DeleteResponse) -> Outcome {
+    let deleted = answer.result.unwrap_or_default().deleted;
+    let revision = if deleted { answer.revision } else { 0 };
+    done(revision, answer.revision, answer.token, true, vec![Effect::Delete { deleted }])
+}
+
+fn prefix_deleted(answer: v1::DeletePrefixResponse) -> Outcome {
+    let deleted = answer.result.unwrap_or_default().deleted;
+    let revision = if deleted > 0 { answer.revision } else { 0 };
+    done(revision, answer.revision, answer.token, true, vec![Effect::DeletePrefix { deleted }])
+}
+
+fn transacted(answer: v1::TransactResponse) -> Outcome {
+    let results = answer.results.into_iter().filter_map(|result| result.result).map(effect).collect();
+    // A transaction that changed nothing does not name the state that its token is of: the token tells nothing.
+    let token = if answer.revision > 0 { answer.token } else { String::new() };
+    done(answer.revision, answer.revision, token, answer.succeeded, results)
 }
 
 fn done(revision: u64, state: u64, token: String, succeeded: bool, results: Vec<Effect>) -> Outcome {

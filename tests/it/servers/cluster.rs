@@ -11,15 +11,27 @@ use crate::process::eventually;
 pub struct Cluster {
     folder: TempDir,
     pub port: u16,
+    /// What the server is started with.
+    environment: Vec<(&'static str, String)>,
 }
+
+/// What each is set to that runs as it was made to.
+const SETTINGS: [&str; 2] = ["wal_level=replica", "shared_buffers=16MB"];
 
 impl Cluster {
     /// One that others may copy and follow.
     pub fn primary() -> Self {
+        Self::primary_with(Vec::new())
+    }
+
+    /// The same, started with this.
+    pub fn primary_with(environment: Vec<(&'static str, String)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         postgres::make_folder(folder.path());
-        let port = postgres::start(folder.path(), &["wal_level=replica", "shared_buffers=16MB"]);
-        Self { folder, port }
+        postgres::make(folder.path());
+        let port = postgres::free_port();
+        postgres::run_at(folder.path(), port, &SETTINGS, &environment);
+        Self { folder, port, environment }
     }
 
     /// An asynchronous copy, which follows the primary.
@@ -33,7 +45,7 @@ impl Cluster {
         let copied = copy.output().unwrap();
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         let port = postgres::run(folder.path(), &["shared_buffers=16MB"]);
-        Self { folder, port }
+        Self { folder, port, environment: Vec::new() }
     }
 
     /// A standby hears nothing of its primary from now on. It keeps what it has heard.
@@ -88,7 +100,7 @@ impl Cluster {
     pub fn run(&self) {
         // A crash leaves the file behind, and nobody else has the process id by now.
         let _ = fs::remove_file(self.folder.path().join("data/postmaster.pid"));
-        postgres::run_at(self.folder.path(), self.port, &["wal_level=replica", "shared_buffers=16MB"]);
+        postgres::run_at(self.folder.path(), self.port, &SETTINGS, &self.environment);
     }
 }
 

@@ -168,6 +168,12 @@ fn open(path: &Path) -> File {
 
 /// Makes a cluster in `folder` and starts its server; `settings` come on top of those that all tests want.
 pub fn start(folder: &Path, settings: &[&str]) -> u16 {
+    make(folder);
+    run(folder, settings)
+}
+
+/// Makes a cluster in `folder`.
+pub fn make(folder: &Path) {
     let data = folder.join("data");
     let _ = fs::remove_dir_all(&data);
     let secret = folder.join("password");
@@ -176,18 +182,21 @@ pub fn start(folder: &Path, settings: &[&str]) -> u16 {
     initdb.arg("-D").arg(&data).arg("--pwfile").arg(&secret).args(["-U", USER, "-E", "UTF8", "--no-locale"]);
     initdb.args(["--auth-local=trust", "--auth-host=scram-sha-256", "--no-instructions", "--no-sync"]);
     text_of(initdb.output().unwrap(), "initdb");
-    run(folder, settings)
 }
 
 /// Starts the server of the cluster in `folder`, and waits until it answers.
 pub fn run(folder: &Path, settings: &[&str]) -> u16 {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    run_at(folder, port, settings);
+    let port = free_port();
+    run_at(folder, port, settings, &[]);
     port
 }
 
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// The same on a certain port.
-pub fn run_at(folder: &Path, port: u16, settings: &[&str]) {
+pub fn run_at(folder: &Path, port: u16, settings: &[&str], environment: &[(&str, String)]) {
     let log = folder.join("log");
     let mut options = format!(
         "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
@@ -199,6 +208,7 @@ pub fn run_at(folder: &Path, port: u16, settings: &[&str]) {
     }
     let mut control = as_server_user(&program("pg_ctl"));
     control
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .arg("start")
         .arg("-D")
         .arg(folder.join("data"))

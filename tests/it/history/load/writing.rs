@@ -1,9 +1,12 @@
 //! One that writes, reads, gives up, and asks again elsewhere. Knows nothing of what it asks for.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use swarmem::client::Role;
-use tokio::time::sleep;
+use swarmem::client::{Role, WriteStream};
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     super::{
@@ -17,6 +20,8 @@ use crate::crash::random::Random;
 
 /// An unknown outcome is asked for so often.
 const AGAIN_MAX: u64 = 3;
+/// So many writes of a stream may be unanswered.
+const ON_THEIR_WAY_MAX: usize = 8;
 
 /// Makes calls until the plan is done or stopped.
 pub async fn write(shared: Shared, number: usize, mut random: Random) {
@@ -50,6 +55,52 @@ pub async fn write(shared: Shared, number: usize, mut random: Random) {
     }
 }
 
+/// The same on streams of writes, one for each coordinator, with several writes on their way at a time. They draw their request ids
+/// themselves, so nothing is asked for again but by the stream.
+pub async fn stream(shared: Shared, number: usize, mut random: Random) {
+    let mut asking = Asking::new(number, random.split(), shared.plan.ttl_max);
+    let agent = asking.agent();
+    let mut clients = Clients::new(&shared, &agent, &agent, Role::Orchestrator, number);
+    let (mut asked, mut under_way) = (HashSet::new(), JoinSet::new());
+    let mut streams: HashMap<String, WriteStream> = HashMap::new();
+    for _ in 0..shared.plan.operations {
+        if *shared.stop.borrow() {
+            break;
+        }
+        let request = asking.next(&shared.known.lock().unwrap());
+        let client = match random.below(8) {
+            0 => clients.any(&mut random).await,
+            _ => clients.own().await,
+        };
+        match request {
+            Request::Write(write) if asked.insert(write.request_id.clone()) => {
+                let write = Write { request_id: String::new(), ..write };
+                let stream = streams
+                    .entry(client.via.clone())
+                    .or_insert_with(|| client.client.write_stream(ON_THEIR_WAY_MAX));
+                let answer = client.send(stream, &write).await;
+                let walks_away = random.below(100) < shared.plan.cancels_percent;
+                let (shared, turns) = (shared.clone(), random.below(60));
+                under_way.spawn(async move {
+                    let outcome = match walks_away {
+                        true => given_up(answer, turns, Duration::ZERO).await,
+                        false => Some(answer.await),
+                    };
+                    heard(&shared, &write, &outcome);
+                });
+            }
+            Request::Write(_) => {}
+            Request::Get { names, freshness } => drop(client.get(&names, freshness).await),
+            Request::List { filter, freshness } => drop(client.list(&filter, freshness).await),
+        }
+        while under_way.len() >= ON_THEIR_WAY_MAX {
+            under_way.join_next().await;
+        }
+        pause(shared.plan.pause_max, &mut random).await;
+    }
+    while under_way.join_next().await.is_some() {}
+}
+
 async fn pause(max: Duration, random: &mut Random) {
     // In whole milliseconds, the unit of the timer.
     let ms = random.below(u64::try_from(max.as_millis()).unwrap() + 1);
@@ -66,15 +117,19 @@ async fn one(shared: &Shared, client: &Recorded, random: &mut Random, write: &Wr
     } else {
         Some(client.write(write).await)
     };
-    let outcome = outcome.unwrap_or(Outcome::Unknown { why: "given up".into() });
-    if let Outcome::Done { revision, state, token, results, succeeded } = &outcome {
+    heard(shared, write, &outcome);
+    outcome.unwrap_or(Outcome::Unknown { why: "given up".into() })
+}
+
+/// Takes up what an answer tells.
+fn heard(shared: &Shared, write: &Write, outcome: &Option<Outcome>) {
+    if let Some(Outcome::Done { revision, state, token, results, succeeded }) = outcome {
         if revision.is_some() {
             shared.progress.send_modify(|count| *count += 1);
         }
         let operations = if *succeeded { &write.success } else { &write.failure };
         learn(&mut shared.known.lock().unwrap(), operations, results, *state, token);
     }
-    outcome
 }
 
 /// Drops a future after so many turns of the others, or after a while.

@@ -175,6 +175,55 @@ fn what_was_lost_is_not_shown_once_it_is_known() {
     });
 }
 
+/// Found by the failover: a commit of which nobody heard is lost, so it is told that it was not done.
+#[test]
+fn who_asked_while_the_store_changed_hands_is_answered_by_the_second() {
+    let failed = |meanwhile: bool| {
+        move |story: &mut Story, p: &Places| {
+            let at = story.history.lost.as_ref().unwrap().at;
+            let call = &mut story.history.calls[p.lost];
+            call.outcome = Outcome::Failed { why: "Unavailable".into() };
+            if meanwhile {
+                call.end = At { tick: at.tick + 1, us: 0 };
+            }
+            // Its token went to nobody.
+            let late = &mut story.history.streams[p.late];
+            late.start = Start::Token("0 5".into());
+        }
+    };
+    spoiled(&[], failed(true));
+    spoiled(&[Rule::RefusedTookEffect], failed(false));
+}
+
+/// Found by the failover: the store begins with what was kept, and the coordinator goes on with what it holds, until it knows.
+#[test]
+fn who_comes_before_it_is_known_may_see_both_and_is_told() {
+    let seen = |is_told: bool| {
+        move |story: &mut Story, _: &Places| {
+            let (kept, first) = {
+                let lost = story.history.lost.as_mut().unwrap();
+                lost.known = At { tick: u64::MAX, us: 0 };
+                (lost.kept, lost.log[0].events.clone())
+            };
+            let stream = story.open("early", Start::Snapshot, Filter::everything());
+            let log = story.log();
+            let entries = log.state(kept, &Filter::everything());
+            let entries = entries.iter().map(|event| event.entry.clone()).collect();
+            story.step(stream, What::Snapshot { entries, revision: kept, token: "early, within".into() });
+            story.step(stream, What::SnapshotEnd { revision: kept, token: "early".into() });
+            let events = first.into_iter().filter(|event| event.revision > kept).collect();
+            story
+                .step(stream, What::Events { events, fragment: false, revision: 5, token: "early 5".into() });
+            match is_told {
+                true => told(story, stream),
+                false => story.follow(stream, 5),
+            }
+        }
+    };
+    spoiled(&[], seen(true));
+    spoiled(&[Rule::LossUntold], seen(false));
+}
+
 #[test]
 fn who_goes_on_misses_nothing() {
     spoiled(&[Rule::WatchMissed, Rule::EndStateDiffers], |story, p| {

@@ -225,6 +225,28 @@ fn a_store_that_lists_something_else() {
     });
 }
 
+/// Found by the soak: a store that is slow lets the bookmark come before the first part.
+#[test]
+fn a_snapshot_that_has_not_begun_can_be_resumed() {
+    let resumed = |skips: bool| {
+        move |story: &mut Story, _: &super::Places| {
+            let left = story.open("left", Start::Snapshot, Filter::everything());
+            let (revision, token) = (story.head(), "before the first part".to_owned());
+            story.step(left, What::Bookmark { revision, token: token.clone() });
+            story.step(left, What::Left);
+            let again = story.open("left", Start::Token(token), Filter::everything());
+            story.bookmark(again, revision);
+            if skips {
+                story.step(again, What::SnapshotEnd { revision, token: "end".into() });
+            } else {
+                story.snapshot(again);
+            }
+        }
+    };
+    spoiled(&[], resumed(false));
+    spoiled(&[Rule::WrongSnapshot], resumed(true));
+}
+
 /// Found by the pass: by the token one stands behind what one was not sent, because it was not for one.
 #[test]
 fn two_readers_with_one_token_stand_at_one_place() {
