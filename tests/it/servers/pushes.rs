@@ -57,26 +57,24 @@ impl Pushes {
     }
 
     fn meddle(&mut self, message: &[u8], passed: &mut Vec<u8>) {
-        let count = |of: &AtomicU64| of.fetch_add(1, Ordering::SeqCst);
+        let count = |of: &AtomicU64| {
+            of.fetch_add(1, Ordering::SeqCst);
+        };
         match self.random.below(6) {
             0 | 1 => count(&self.meddling.dropped),
             2 => {
                 passed.extend([message, message].concat());
-                count(&self.meddling.repeated)
+                count(&self.meddling.repeated);
             }
-            3 if self.held.is_empty() => {
-                self.held = message.to_vec();
-                return;
-            }
+            3 if self.held.is_empty() => self.held = message.to_vec(),
             _ => {
                 passed.extend(message);
-                if self.held.is_empty() {
-                    return;
+                if !self.held.is_empty() {
+                    passed.append(&mut self.held);
+                    count(&self.meddling.reordered);
                 }
-                passed.append(&mut self.held);
-                count(&self.meddling.reordered)
             }
-        };
+        }
     }
 }
 
