@@ -15,7 +15,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     task::AbortHandle,
 };
 
@@ -35,6 +35,8 @@ pub struct Proxy {
 struct Control {
     /// Answers go nowhere; the connection stays.
     swallows: AtomicBool,
+    /// Something was swallowed.
+    has_swallowed: Notify,
     /// Nothing travels in either direction, until it does again; connections stay, and can be made.
     silent: watch::Sender<bool>,
     /// New connections are closed at once.
@@ -245,10 +247,13 @@ async fn answer(
     control: &Control,
 ) {
     let mut buffer = vec![0; 16 * 1024];
-    let mut left = bytes_max;
+    // What was swallowed is missing for ever, and no network delivers what comes behind it.
+    let (mut left, mut has_gap) = (bytes_max, false);
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         control.unless_trapped(Way::Answer, &buffer[..read]).await;
-        if control.swallows.load(Ordering::SeqCst) {
+        has_gap |= control.swallows.load(Ordering::SeqCst);
+        if has_gap {
+            control.has_swallowed.notify_one();
             continue;
         }
         control.until_heard().await;
@@ -267,4 +272,23 @@ async fn answer(
             return;
         }
     }
+}
+
+/// Found by the soak: a watch was cut behind a gap, and not before it, so that it seemed to have missed events.
+#[tokio::test]
+async fn nothing_is_heard_behind_what_was_swallowed() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::to(&upstream.local_addr().unwrap().to_string(), 1).await;
+    let mut near = TcpStream::connect(proxy.address()).await.unwrap();
+    let (mut far, _) = upstream.accept().await.unwrap();
+    far.write_all(b"first").await.unwrap();
+    let mut heard = [0; 5];
+    near.read_exact(&mut heard).await.unwrap();
+    proxy.swallow(true);
+    far.write_all(b"second").await.unwrap();
+    proxy.control.has_swallowed.notified().await;
+    proxy.swallow(false);
+    far.write_all(b"third").await.unwrap();
+    drop(far);
+    assert_eq!(near.read(&mut heard).await.unwrap(), 0, "it ends, and nothing comes before");
 }
