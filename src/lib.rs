@@ -6,6 +6,7 @@
 //! | [`store`] | the contract of a store, its codec, and the backends |
 //! | [`bus`] | the contract of a bus, and the local one |
 //! | [`coordinator`] | lanes, feeds, rings, watches, reads, lifetime |
+//! | [`recall`] | mirrors and their ranking: what is known about a question; pure |
 //! | [`api`] | gRPC: identity, conversion, errors, one file per service |
 //! | [`http`] | figures and probes over plain HTTP |
 //! | [`wire`] | the generated protocol |
@@ -41,6 +42,8 @@ pub mod http;
 pub mod lifecycle;
 #[cfg(feature = "server")]
 pub mod metrics;
+#[cfg(feature = "server")]
+pub mod recall;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod wire;

@@ -107,6 +107,12 @@ impl Prefix {
         }
     }
 
+    /// What was valid when it was written.
+    #[must_use]
+    pub fn trusted(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Everything common.
     #[must_use]
     pub fn shared() -> Self {

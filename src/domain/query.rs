@@ -48,8 +48,13 @@ impl Filter {
         if self.attributes.is_empty() {
             return true;
         }
-        let attributes = version.body.attributes.value();
-        self.attributes.iter().all(|condition| condition.holds(&attributes))
+        self.attributes_of(&version.body.attributes.value())
+    }
+
+    /// Whether the conditions on attributes hold for these.
+    #[must_use]
+    pub fn attributes_of(&self, attributes: &Value) -> bool {
+        self.attributes.iter().all(|condition| condition.holds(attributes))
     }
 
     /// The ranges of namespaces that can match, in byte order and disjoint.
@@ -135,6 +140,24 @@ impl AttributeCondition {
         Ok(Self { path: path.into(), operator, value })
     }
 
+    /// The attribute's name; a dot steps into nested objects, unless an attribute has this very name.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How it is compared.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// What it is compared with.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
     fn holds(&self, attributes: &Value) -> bool {
         let found = lookup(attributes, &self.path);
         let ordered =
@@ -180,7 +203,7 @@ fn equal(left: &Value, right: &Value) -> bool {
 }
 
 /// By value: an integer of 64 bits is not rounded to be compared with a float, or two that differ could equal a third.
-fn order_numbers(left: &Number, right: &Number) -> Option<Ordering> {
+pub(crate) fn order_numbers(left: &Number, right: &Number) -> Option<Ordering> {
     let integer = |n: &Number| n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
     match (integer(left), integer(right)) {
         (Some(l), Some(r)) => Some(l.cmp(&r)),
