@@ -6,6 +6,7 @@ use std::{env, fs, path::PathBuf};
 const FILES: &[&str] = &[
     "swarmem/v1/entry.proto",
     "swarmem/v1/memory.proto",
+    "swarmem/v1/recall.proto",
     "swarmem/v1/swarm.proto",
     "swarmem/v1/watch.proto",
     "swarmem/bus/v1/message.proto",

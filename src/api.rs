@@ -12,6 +12,7 @@ mod memory;
 mod mutation;
 mod outbound;
 mod parse;
+mod recall;
 pub mod server;
 pub mod status;
 mod swarm;
@@ -30,8 +31,8 @@ pub use write_stream::WriteStreamLimits;
 use crate::{
     coordinator::Coordinator,
     wire::v1::{
-        memory_service_server::MemoryServiceServer, swarm_service_server::SwarmServiceServer,
-        watch_service_server::WatchServiceServer,
+        memory_service_server::MemoryServiceServer, recall_service_server::RecallServiceServer,
+        swarm_service_server::SwarmServiceServer, watch_service_server::WatchServiceServer,
     },
 };
 
@@ -69,6 +70,7 @@ pub fn routes(
     let service = Service { coordinator: coordinator.clone(), request_timeout, write_stream };
     let bytes_max = coordinator.limits().request_bytes_max;
     let memory = MemoryServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
+    let recall = RecallServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let watch = WatchServiceServer::new(service.clone()).max_decoding_message_size(bytes_max);
     let swarm = SwarmServiceServer::new(service).max_decoding_message_size(bytes_max);
     let health = tonic_health::pb::health_server::HealthServer::new(HealthService::new(health));
@@ -80,6 +82,7 @@ pub fn routes(
     let built_in = "the descriptors that are built in are readable";
     Routes::new(memory)
         .add_service(watch)
+        .add_service(recall)
         .add_service(swarm)
         .add_service(health)
         .add_service(reflection().build_v1().expect(built_in).max_decoding_message_size(REFLECTION_BYTES_MAX))

@@ -26,7 +26,7 @@ use crate::{
     bus::Bus,
     cli::store::Report,
     config::{self, Config},
-    coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
+    coordinator::{Coordinator, LaneLimits, LifetimeSettings, MirrorLimits, RingLimits, Settings},
     domain::{
         limits::Limits,
         swarm::{Retention, SwarmId},
@@ -283,6 +283,13 @@ pub fn settings(config: &Config) -> Settings {
         retention: Retention {
             age: Duration::from_secs(config.retention.age_s),
             revisions: config.retention.revisions,
+        },
+        mirrors: MirrorLimits {
+            embeds: config.recall.embedder == config::Embedder::Builtin,
+            bytes_max: config.recall.mirror_bytes_max,
+            body_bytes_max: config.recall.body_bytes_max,
+            idle: ms(config.recall.mirror_idle_ms),
+            interval: ms(config.recall.mirror_interval_ms),
         },
         lifetime: LifetimeSettings {
             expiry_interval: ms(config.retention.expiry_interval_ms),

@@ -15,6 +15,7 @@ pub mod meter;
 pub mod paced;
 pub mod process;
 pub mod put;
+pub mod recall;
 pub mod row;
 pub mod watch;
 

@@ -11,6 +11,7 @@ mod filter;
 mod output;
 mod patience;
 mod read;
+mod recall;
 mod serve;
 pub mod store;
 mod swarm;
@@ -33,6 +34,7 @@ pub use self::{
     filter::{FilterArgs, KindArg},
     output::Format,
     read::{GetArgs, HistoryArgs, ListArgs, NamespacesArgs},
+    recall::{ContextArgs, RecallArgs},
     serve::{BackupArgs, ConfigCommand, RestoreArgs, ServeArgs},
     store::{StoreArgs, StoreCommand},
     swarm::SwarmCommand,
@@ -131,6 +133,10 @@ pub enum Command {
     List(ListArgs),
     /// List the namespaces that hold entries
     Namespaces(NamespacesArgs),
+    /// Ask what the swarm knows about something
+    Recall(RecallArgs),
+    /// The same as a text for a model's prompt
+    Context(ContextArgs),
     /// Delete an entry, or everything below a prefix
     Delete(DeleteArgs),
     /// Follow what happens
@@ -206,6 +212,8 @@ async fn dispatch(cli: Cli) -> Result<(), Error> {
         Command::Delete(args) => write::delete(&global, args, output).await,
         Command::Get(args) => read::get(&global, args, output).await,
         Command::List(args) => read::list(&global, args, output).await,
+        Command::Recall(args) => recall::recall(&global, args, output).await,
+        Command::Context(args) => recall::context(&global, args, output).await,
         Command::Namespaces(args) => read::namespaces(&global, args, output).await,
         Command::History(args) => read::history(&global, args, output).await,
         Command::Watch(args) => watch::watch(&global, args, output).await,

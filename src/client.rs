@@ -118,8 +118,8 @@ pub use self::{
     writes::Identified,
 };
 use crate::wire::v1::{
-    memory_service_client::MemoryServiceClient, swarm_service_client::SwarmServiceClient,
-    watch_service_client::WatchServiceClient,
+    memory_service_client::MemoryServiceClient, recall_service_client::RecallServiceClient,
+    swarm_service_client::SwarmServiceClient, watch_service_client::WatchServiceClient,
 };
 
 /// The largest response a client takes, in bytes. A page or a watch response ends at about 1 MiB; a batch of
@@ -197,6 +197,11 @@ impl Client {
         memory_on(self.calls())
     }
 
+    /// The stub of `RecallService`: one attempt each.
+    pub fn recalls(&self) -> RecallServiceClient<Transport> {
+        recalls_on(self.calls())
+    }
+
     /// The stub of `WatchService`, on a connection for streams, without a deadline. Its streams are not counted when
     /// streams are spread over connections.
     pub fn watches(&self) -> WatchServiceClient<Transport> {
@@ -219,6 +224,10 @@ impl Client {
         let (channel, _) = self.connections.calls();
         InterceptedService::new(channel, self.stamp.clone().with_timeout(self.options.call_timeout))
     }
+}
+
+fn recalls_on(transport: Transport) -> RecallServiceClient<Transport> {
+    RecallServiceClient::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
 }
 
 fn memory_on(transport: Transport) -> MemoryServiceClient<Transport> {

@@ -11,6 +11,7 @@ mod lanes;
 mod layers;
 mod limits;
 mod log;
+mod recall;
 mod render;
 mod retention;
 mod secret;
@@ -32,6 +33,7 @@ pub use self::{
     layers::COMMAND_LINE_VARIABLES,
     limits::Limits,
     log::{Format, Log},
+    recall::{Embedder, Recall},
     render::{default_toml, reference_markdown},
     retention::Retention,
     secret::Secret,
@@ -60,6 +62,8 @@ pub struct Config {
     pub lanes: Lanes,
     /// How changes reach watchers.
     pub watch: Watch,
+    /// How much memory answering questions may take.
+    pub recall: Recall,
     /// How long history is kept, and how expired entries go.
     pub retention: Retention,
     /// How large things may be.

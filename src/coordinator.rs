@@ -10,9 +10,11 @@ pub mod error;
 mod feed;
 mod lane;
 mod lifetime;
+mod mirrors;
 mod observed;
 mod queue;
 pub mod read;
+pub mod recall;
 mod ring;
 mod swarms;
 mod tail;
@@ -28,6 +30,7 @@ pub use budget::{Budget, Permit};
 pub use error::{Error, Scarce};
 pub use lane::{Writing, Written};
 pub use lifetime::LifetimeSettings;
+pub use mirrors::MirrorLimits;
 pub use queue::LaneLimits;
 pub use ring::RingLimits;
 use tokio::{
@@ -96,6 +99,8 @@ pub struct Settings {
     pub retry_pause: Duration,
     /// How long a swarm's log is kept unless it says otherwise.
     pub retention: Retention,
+    /// What mirrors may hold.
+    pub mirrors: MirrorLimits,
     /// How often and how much is expired and compacted.
     pub lifetime: LifetimeSettings,
 }
@@ -126,6 +131,7 @@ struct Shared {
     drain: drain::Schedule,
     lanes: DashMap<SwarmId, Arc<lane::Lane>>,
     feeds: DashMap<SwarmId, Arc<feed::Feed>>,
+    mirrors: mirrors::Mirrors,
     /// Something may have been missed: the tail poll is to look now.
     look: Notify,
     backfills: Semaphore,
@@ -170,6 +176,7 @@ impl Coordinator {
             in_flight: Budget::new(Scarce::BytesInFlight, settings.in_flight_bytes_max),
             streams: Budget::new(Scarce::Streams, settings.streams_max),
             reads: Budget::new(Scarce::Reads, settings.reads_max),
+            mirrors: mirrors::Mirrors::new(settings.mirrors),
             drain: drain::Schedule::over(settings.drain_spread),
             look: Notify::new(),
             backfills: Semaphore::new(settings.backfills_max),
@@ -179,6 +186,7 @@ impl Coordinator {
             feeds,
         });
         shared.lifecycle.spawn("tail poll", tail::run(Arc::clone(&shared)));
+        shared.lifecycle.spawn("mirrors", mirrors::run(Arc::clone(&shared)));
         shared.lifecycle.spawn("expiry", lifetime::expire(Arc::clone(&shared)));
         shared.lifecycle.spawn("compaction", lifetime::compact(Arc::clone(&shared)));
         Ok(Self { shared })
@@ -314,7 +322,8 @@ impl Coordinator {
     /// All figures as of now, in the text format of OpenMetrics.
     #[must_use]
     pub fn figures(&self) -> String {
-        let Shared { store, metrics, bus, lanes, feeds, streams, reads, in_flight, .. } = &*self.shared;
+        let Shared { store, metrics, bus, lanes, feeds, mirrors, streams, reads, in_flight, .. } =
+            &*self.shared;
         let now = &metrics.now;
         let set = |gauge: &Gauge, value: usize| {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -323,6 +332,8 @@ impl Coordinator {
         set(&now.waiting, lanes.iter().map(|lane| lane.waiting()).sum());
         set(&now.feeds, feeds.len());
         set(&now.ring_events, feeds.iter().map(|feed| feed.ring_events()).sum());
+        set(&now.mirrors, mirrors.count());
+        set(&now.mirror_bytes, usize::try_from(mirrors.bytes()).unwrap_or(usize::MAX));
         set(&now.streams, streams.held());
         set(&now.reads, reads.held());
         set(&now.in_flight_bytes, in_flight.held());

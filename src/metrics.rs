@@ -126,6 +126,9 @@ pub struct Metrics {
     pub backfills: Counter,
     /// Times that a feed compared itself with the log.
     pub catch_ups: Counter,
+    recalls: Durations,
+    /// Mirrors that were loaded.
+    pub mirror_loads: Counter,
     polls: Family<WentLabel, Counter>,
     /// What is looked at when somebody asks.
     pub now: Now,
@@ -146,6 +149,10 @@ pub struct Now {
     pub feeds: Gauge,
     /// Events held in rings.
     pub ring_events: Gauge,
+    /// Mirrors that are held.
+    pub mirrors: Gauge,
+    /// Bytes of them.
+    pub mirror_bytes: Gauge,
     /// Streams of watchers.
     pub streams: Gauge,
     /// Reads that run or wait.
@@ -232,6 +239,8 @@ impl Metrics {
             ring_misses: Counter::default(),
             backfills: Counter::default(),
             catch_ups: Counter::default(),
+            recalls: durations(),
+            mirror_loads: Counter::default(),
             polls: Family::default(),
             now: Now::default(),
             registry: Registry::default(),
@@ -293,6 +302,13 @@ impl Metrics {
             "Times that a feed compared itself with the log, because it started or may have missed something",
             self.catch_ups.clone(),
         );
+        to.register_with_unit(
+            "recall_duration",
+            "How long a question took, from the call to its answer, mirrors that had to be loaded included",
+            Unit::Seconds,
+            self.recalls.clone(),
+        );
+        to.register("mirror_loads", "Mirrors that were loaded", self.mirror_loads.clone());
         to.register(
             "polls",
             "Questions for the heads of all followed swarms, by outcome",
@@ -333,6 +349,11 @@ impl Metrics {
         }
     }
 
+    /// A question was answered.
+    pub fn recall(&self, took: Duration) {
+        self.recalls.observe(took.as_secs_f64());
+    }
+
     /// A call ended; `took` of a unary one.
     pub fn rpc(&self, method: &str, code: &'static str, took: Option<Duration>) {
         self.rpcs.get_or_create(&RpcLabel { method: method.to_owned(), code }).inc();
@@ -358,6 +379,12 @@ impl Now {
             ("lane_requests", "Requests that wait in lanes", &self.waiting),
             ("feeds", "Swarms that are followed because somebody watches them", &self.feeds),
             ("ring_events", "Events that rings hold", &self.ring_events),
+            ("mirrors", "Roots that are held in memory because somebody asked about them", &self.mirrors),
+            (
+                "mirror_bytes",
+                "What they take, about, as of the last look, some seconds ago",
+                &self.mirror_bytes,
+            ),
             ("watch_streams", "Open streams of watchers", &self.streams),
             ("reads", "Reads that run or wait for the store", &self.reads),
             ("store_connections_busy", "Connections to the store that are in use", &self.store_busy),

@@ -27,7 +27,8 @@ pub const LIVENESS: &str = "liveness";
 const OVERALL: &str = "";
 const WATCH: &str = "swarmem.v1.WatchService";
 /// These serve only while the store answers.
-const NEED_THE_STORE: [&str; 2] = ["swarmem.v1.MemoryService", "swarmem.v1.SwarmService"];
+const NEED_THE_STORE: [&str; 3] =
+    ["swarmem.v1.MemoryService", "swarmem.v1.RecallService", "swarmem.v1.SwarmService"];
 
 /// How often the store is asked.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 //! driven or measured.
 
 mod loads;
+mod recall;
 mod server;
 mod table;
 mod watch;
@@ -26,6 +27,8 @@ pub enum BenchCommand {
     Get(GetLoad),
     /// Watch: how long from a write to its watchers, how many deliveries a second, at what price
     Watch(WatchLoad),
+    /// Answer questions about a corpus: what is found, how fast, with how much memory
+    Recall(recall::RecallLoad),
 }
 
 /// What every load has.
@@ -190,13 +193,14 @@ pub enum Speed {
 
 pub(super) async fn run(global: &Global, command: BenchCommand, output: &mut Output) -> Result<(), Error> {
     let common = match &command {
-        BenchCommand::Put(load) => &load.common,
-        BenchCommand::Get(load) => &load.common,
-        BenchCommand::Watch(load) => &load.common,
+        BenchCommand::Put(load) => load.common.clone(),
+        BenchCommand::Get(load) => load.common.clone(),
+        BenchCommand::Watch(load) => load.common.clone(),
+        BenchCommand::Recall(load) => load.common(),
     };
     let place = Place::of(global.address.as_ref(), &command)?;
     common.check(place.written())?;
-    let target = Target::of(global, common, place).await?;
+    let target = Target::of(global, &common, place).await?;
     let measured = tokio::select! {
         measured = measure(&target, &command, output) => measured,
         interrupted = tokio::signal::ctrl_c() => {
@@ -215,6 +219,7 @@ async fn measure(target: &Target, command: &BenchCommand, output: &mut Output) -
         BenchCommand::Put(load) => loads::put(load, &mut report).await?,
         BenchCommand::Get(load) => loads::get(load, &mut report).await?,
         BenchCommand::Watch(load) => watch::run(load, &mut report).await?,
+        BenchCommand::Recall(load) => recall::run(load, &mut report).await?,
     }
     report.end()
 }

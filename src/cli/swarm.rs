@@ -19,8 +19,13 @@ use crate::{
 const PAGE_SIZE: u32 = 1_000;
 
 /// The services whose health is asked for; the empty name is the coordinator as a whole.
-const SERVICES: [&str; 4] =
-    ["", "swarmem.v1.MemoryService", "swarmem.v1.WatchService", "swarmem.v1.SwarmService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "swarmem.v1.MemoryService",
+    "swarmem.v1.WatchService",
+    "swarmem.v1.RecallService",
+    "swarmem.v1.SwarmService",
+];
 
 /// Create, describe, list or delete swarms.
 #[derive(Clone, Debug, Subcommand)]

@@ -12,7 +12,7 @@ use super::{
     attempts::Effect,
     memory_on,
     newest::{Basis, Stand},
-    reason,
+    reason, recalls_on,
 };
 use crate::wire::v1::{
     self, consistency::Level, memory_service_client::MemoryServiceClient,
@@ -38,7 +38,7 @@ impl Client {
     async fn read<T: Stand, F>(
         &self,
         chosen: Option<v1::Consistency>,
-        call: impl Fn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> F,
+        call: impl Fn(Transport, Option<v1::Consistency>) -> F,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -68,7 +68,7 @@ impl Client {
         &self,
         deadline: Instant,
         consistency: Option<v1::Consistency>,
-        call: &impl Fn(MemoryServiceClient<Transport>, Option<v1::Consistency>) -> F,
+        call: &impl Fn(Transport, Option<v1::Consistency>) -> F,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -77,7 +77,7 @@ impl Client {
             consistency.revision == 0 && matches!(consistency.level(), Level::Unspecified | Level::Strong)
         });
         let basis = if is_strong { Basis::Since(self.newest.revision()) } else { Basis::Any };
-        let attempt = |transport| call(memory_on(transport), consistency.clone());
+        let attempt = |transport| call(transport, consistency.clone());
         let answer = self.settle(deadline, Effect::Nothing, attempt).await?;
         self.learn(&answer, basis);
         Ok(answer)
@@ -103,9 +103,9 @@ impl Client {
     ) -> Result<v1::GetResponse, Error> {
         let v1::EntryName { namespace, key } = name;
         let request = v1::GetRequest { swarm: self.swarm(), namespace, key, consistency: None };
-        self.read(consistency, |mut memory, consistency| {
+        self.read(consistency, |transport, consistency| {
             let request = v1::GetRequest { consistency, ..request.clone() };
-            async move { memory.get(request).await }
+            async move { memory_on(transport).get(request).await }
         })
         .await
     }
@@ -120,9 +120,9 @@ impl Client {
         consistency: Option<v1::Consistency>,
     ) -> Result<v1::BatchGetResponse, Error> {
         let request = v1::BatchGetRequest { swarm: self.swarm(), entries, consistency: None };
-        self.read(consistency, |mut memory, consistency| {
+        self.read(consistency, |transport, consistency| {
             let request = v1::BatchGetRequest { consistency, ..request.clone() };
-            async move { memory.batch_get(request).await }
+            async move { memory_on(transport).batch_get(request).await }
         })
         .await
     }
@@ -142,9 +142,9 @@ impl Client {
                 })
                 .await;
         }
-        self.read(request.consistency.take(), |mut memory, consistency| {
+        self.read(request.consistency.take(), |transport, consistency| {
             let request = v1::ListRequest { consistency, ..request.clone() };
-            async move { memory.list(request).await }
+            async move { memory_on(transport).list(request).await }
         })
         .await
     }
@@ -179,9 +179,36 @@ impl Client {
                 })
                 .await;
         }
-        self.read(request.consistency.take(), |mut memory, consistency| {
+        self.read(request.consistency.take(), |transport, consistency| {
             let request = v1::ListNamespacesRequest { consistency, ..request.clone() };
-            async move { memory.list_namespaces(request).await }
+            async move { memory_on(transport).list_namespaces(request).await }
+        })
+        .await
+    }
+
+    /// What the swarm knows about a question. `swarm` of the request is set here, and `consistency` as
+    /// [`Options::reads`](super::Options::reads) says unless the caller did: the client's own writes can be recalled at once.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn recall(&self, request: v1::RecallRequest) -> Result<v1::RecallResponse, Error> {
+        let mut request = v1::RecallRequest { swarm: self.swarm(), ..request };
+        self.read(request.consistency.take(), |transport, consistency| {
+            let request = v1::RecallRequest { consistency, ..request.clone() };
+            async move { recalls_on(transport).recall(request).await }
+        })
+        .await
+    }
+
+    /// The same as a text of bounded length. `swarm` and `consistency` of the request are set as those of [`Client::recall`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn context(&self, request: v1::ContextRequest) -> Result<v1::ContextResponse, Error> {
+        let mut request = v1::ContextRequest { swarm: self.swarm(), ..request };
+        self.read(request.consistency.take(), |transport, consistency| {
+            let request = v1::ContextRequest { consistency, ..request.clone() };
+            async move { recalls_on(transport).context(request).await }
         })
         .await
     }

@@ -122,6 +122,8 @@ stand! {
     GetResponse: this => this.revision;
     BatchGetResponse: this => this.revision;
     ListResponse: this => this.revision;
+    RecallResponse: this => this.revision;
+    ContextResponse: this => this.revision;
     ListNamespacesResponse: this => this.revision;
     GetSwarmResponse: this => this.swarm.as_ref().map_or(0, |swarm| swarm.revision);
 }

@@ -14,6 +14,7 @@ use super::{
     lanes::Lanes,
     limits::Limits,
     log::Log,
+    recall::Recall,
     retention::Retention,
     server::Server,
     store::Store,
@@ -73,6 +74,7 @@ pub(super) fn catalog() -> Vec<SectionEntry> {
         entry::<Bus>(),
         entry::<Lanes>(),
         entry::<Watch>(),
+        entry::<Recall>(),
         entry::<Retention>(),
         entry::<Limits>(),
         entry::<Log>(),
@@ -230,6 +232,7 @@ mod tests {
         rows_match_fields::<Bus>();
         rows_match_fields::<Lanes>();
         rows_match_fields::<Watch>();
+        rows_match_fields::<Recall>();
         rows_match_fields::<Retention>();
         rows_match_fields::<Limits>();
         rows_match_fields::<Log>();

@@ -115,6 +115,16 @@ impl Feed {
         Some((Position::after(ring.incarnation(), ring.head()), versions?))
     }
 
+    /// Looks into the log at once: somebody has seen more than the feed has heard of.
+    pub fn nudge(&self) {
+        self.gap.notify_one();
+    }
+
+    /// The history it follows; none before it has read the head.
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.ring().as_ref().map(Ring::incarnation)
+    }
+
     /// Since when there is something behind `revision`.
     pub fn pending_since(&self, revision: Revision) -> Option<Instant> {
         self.ring().as_ref()?.pending_since(revision)

@@ -34,7 +34,7 @@ impl<'a> Place<'a> {
     pub fn of(address: Option<&'a Endpoint>, command: &'a BenchCommand) -> Result<Self, Error> {
         let fleet = match command {
             BenchCommand::Watch(load) => &*load.fleet,
-            BenchCommand::Put(_) | BenchCommand::Get(_) => &[],
+            BenchCommand::Put(_) | BenchCommand::Get(_) | BenchCommand::Recall(_) => &[],
         };
         match (address, fleet) {
             (None, []) => Ok(Self::Own),
