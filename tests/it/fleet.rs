@@ -3,7 +3,7 @@
 
 mod across;
 mod bus_down;
-mod harness;
+pub mod harness;
 mod polling;
 mod rolling;
 mod store_down;

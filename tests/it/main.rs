@@ -20,6 +20,7 @@ mod http;
 mod postgres;
 mod process;
 mod property;
+mod recall;
 mod rpc;
 mod servers;
 mod watch;

@@ -21,9 +21,10 @@ use crate::{
 
 pub const MEMORY: &str = "swarmem.v1.MemoryService";
 pub const SWARM_SERVICE: &str = "swarmem.v1.SwarmService";
+pub const RECALL: &str = "swarmem.v1.RecallService";
 pub const WATCH: &str = "swarmem.v1.WatchService";
 /// All services that have a status.
-pub const SERVICES: [&str; 5] = ["", "liveness", WATCH, MEMORY, SWARM_SERVICE];
+pub const SERVICES: [&str; 6] = ["", "liveness", WATCH, MEMORY, RECALL, SWARM_SERVICE];
 
 /// Whether there is a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

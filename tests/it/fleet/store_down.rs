@@ -9,7 +9,7 @@ use swarmem::{
 };
 use tokio::time::timeout;
 
-use super::harness::{Bus, Fleet, MARGIN, MEMORY, Replica, SWARM_SERVICE};
+use super::harness::{Bus, Fleet, MARGIN, MEMORY, RECALL, Replica, SWARM_SERVICE};
 use crate::{
     client::{Received, from_revision},
     process::{PATIENCE, eventually},
@@ -110,7 +110,7 @@ async fn cut_off(cut: Cut, bus: Bus) {
         follow(&mut watch, &mut received, 16).await;
     }
     eventually("what needs the store does not serve", async || {
-        (here.not_serving().await == [MEMORY, SWARM_SERVICE]).then_some(())
+        (here.not_serving().await == [MEMORY, RECALL, SWARM_SERVICE]).then_some(())
     })
     .await;
     // What is looked at and what looks are up to a probe apart.

@@ -19,7 +19,7 @@ use swarmem::{
     bus::{Bus, Message, State, Subscription},
     client::Endpoint,
     config::Config,
-    coordinator::{Coordinator, LaneLimits, LifetimeSettings, RingLimits, Settings},
+    coordinator::{Coordinator, LaneLimits, LifetimeSettings, MirrorLimits, RingLimits, Settings},
     domain::{
         commit::Commit,
         limits::Limits,
@@ -65,6 +65,13 @@ fn settings() -> Settings {
         store_timeout: Duration::from_secs(2),
         retry_pause: Duration::from_millis(5),
         retention: Retention { age: Duration::from_secs(3600), revisions: 1_000_000 },
+        mirrors: MirrorLimits {
+            embeds: true,
+            bytes_max: 64 << 20,
+            body_bytes_max: 1 << 20,
+            idle: Duration::from_secs(600),
+            interval: Duration::from_millis(100),
+        },
         lifetime: LifetimeSettings {
             expiry_interval: Duration::from_millis(10),
             expiry_entries_max: 3,

@@ -86,9 +86,14 @@ async fn health_has_a_status_per_service() {
     let server = Server::start().await;
     let mut health = HealthClient::new(server.channel());
     let of = |service: &str| HealthCheckRequest { service: service.into() };
-    for service in
-        ["", "liveness", "swarmem.v1.MemoryService", "swarmem.v1.WatchService", "swarmem.v1.SwarmService"]
-    {
+    for service in [
+        "",
+        "liveness",
+        "swarmem.v1.MemoryService",
+        "swarmem.v1.RecallService",
+        "swarmem.v1.WatchService",
+        "swarmem.v1.SwarmService",
+    ] {
         // Nothing serves before the store answered, which may be a moment after the first call.
         let mut watch = health.watch(of(service)).await.unwrap().into_inner();
         while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
@@ -119,6 +124,7 @@ async fn reflection_lists_the_services_in_both_versions() {
     let wanted = [
         "grpc.health.v1.Health",
         "swarmem.v1.MemoryService",
+        "swarmem.v1.RecallService",
         "swarmem.v1.SwarmService",
         "swarmem.v1.WatchService",
     ];

@@ -10,7 +10,7 @@ use swarmem::{
         redis::{RedisBus, RedisOptions},
     },
     coordinator::{
-        Coordinator, Error, LaneLimits, LifetimeSettings, RingLimits, Settings, Written,
+        Coordinator, Error, LaneLimits, LifetimeSettings, MirrorLimits, RingLimits, Settings, Written,
         watch::{Content, Delivery, Start, Stream, WatchQuery},
     },
     domain::{
@@ -78,6 +78,13 @@ fn settings(open: Open<'_>) -> Settings {
         store_timeout: Duration::from_secs(2),
         retry_pause: Duration::from_millis(100),
         retention: Retention { age: Duration::from_secs(3600), revisions: 1_000_000 },
+        mirrors: MirrorLimits {
+            embeds: true,
+            bytes_max: 64 << 20,
+            body_bytes_max: 1 << 20,
+            idle: Duration::from_secs(600),
+            interval: Duration::from_millis(100),
+        },
         lifetime: LifetimeSettings {
             expiry_interval: open.scaled(Duration::from_secs(1)),
             expiry_entries_max: 10,
