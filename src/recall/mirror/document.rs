@@ -78,6 +78,8 @@ pub(super) struct Reading<'v> {
     pub session: Option<String>,
     /// In lower case; the author, if nobody else is said to speak.
     pub speaker: String,
+    /// Whether an attribute says so.
+    names_speaker: bool,
     pub time: Option<Timestamp>,
 }
 
@@ -92,10 +94,11 @@ impl<'v> Reading<'v> {
             Some(Value::Number(session)) => Some(session.to_string()),
             _ => None,
         };
-        let speaker = attributes.get("speaker").and_then(Value::as_str).unwrap_or(version.author.as_str());
-        let speaker = speaker.to_lowercase();
+        let named = attributes.get("speaker").and_then(Value::as_str);
+        let names_speaker = named.is_some();
+        let speaker = named.unwrap_or(version.author.as_str()).to_lowercase();
         let time = attributes.get("time").and_then(Value::as_str).and_then(calendar::parse);
-        Self { version, attributes, session, speaker, time }
+        Self { version, attributes, session, speaker, names_speaker, time }
     }
 
     /// The language of the content, and the words that it is found by: the day, who speaks, the content, tags, and a key that
@@ -103,8 +106,14 @@ impl<'v> Reading<'v> {
     pub fn words(&self) -> (Language, Vec<String>) {
         let body = &self.version.body;
         let (language, mut words) = text::telling_words(&body.content);
-        let mut around = calendar::day(self.time.unwrap_or(self.version.time));
-        for said in [self.speaker.as_str()].into_iter().chain(body.tags.iter()).chain(self.chosen_key()) {
+        // When and by whom is part of what a turn says; of all else only if its writer says so.
+        let is_turn = self.session.is_some();
+        let mut around = match self.time.or(is_turn.then_some(self.version.time)) {
+            Some(time) => calendar::day(time),
+            None => String::new(),
+        };
+        let speaker = (is_turn || self.names_speaker).then_some(self.speaker.as_str());
+        for said in speaker.into_iter().chain(body.tags.iter()).chain(self.chosen_key()) {
             around.push(' ');
             around.push_str(said);
         }
