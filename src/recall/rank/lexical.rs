@@ -79,15 +79,24 @@ impl Lexical {
             );
         }
         if best.len() > CANDIDATES_MAX {
-            let order = |item: &Item| {
-                let document = spaces[item.mirror].mirror.document(item.slot);
-                // Scores are positive, and so in the order of their bits.
-                Reverse((self.score(*item).to_bits(), document.map(stamp)))
-            };
-            best.select_nth_unstable_by_key(CANDIDATES_MAX - 1, order);
-            best.truncate(CANDIDATES_MAX);
+            self.cut(spaces, &mut best);
         }
         best
+    }
+
+    /// Keeps the best; of those that are as good as the last the newest. Only these are looked up: they are few, and documents
+    /// are far apart.
+    fn cut(&self, spaces: &[Space<'_>], best: &mut Vec<Item>) {
+        // Scores are positive, and so in the order of their bits.
+        let mut scores: Vec<u32> = best.iter().map(|item| self.score(*item).to_bits()).collect();
+        let (_, last, _) = scores.select_nth_unstable_by_key(CANDIDATES_MAX - 1, |&bits| Reverse(bits));
+        let last = *last;
+        let mut equal: Vec<Item> =
+            best.iter().copied().filter(|item| self.score(*item).to_bits() == last).collect();
+        equal.sort_unstable_by_key(|item| Reverse(spaces[item.mirror].mirror.document(item.slot).map(stamp)));
+        best.retain(|item| self.score(*item).to_bits() > last);
+        equal.truncate(CANDIDATES_MAX - best.len());
+        best.extend(equal);
     }
 
     pub fn score(&self, item: Item) -> f32 {
