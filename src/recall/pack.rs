@@ -121,11 +121,7 @@ pub fn pack(memories: &[(Hit, Arc<Version>)], tokens_max: usize) -> Packed {
 
 /// A memory's line, cut if need be, and its tokens; none if there is no room for enough of it.
 fn fitting(version: &Version, label: &str, room: usize) -> Option<(String, usize)> {
-    let content = version.body.content.split_whitespace().collect::<Vec<_>>().join(" ");
-    // Nobody's content ends the wrapper, or passes for a reference.
-    let content =
-        content.replace("</memory", "‹/memory").replace("<memory", "‹memory").replace("[m:", "[m :");
-    let before = who_and_when(version);
+    let (content, before) = (harmless(&version.body.content), who_and_when(version));
     let line = |content: &str| format!("- {before}{content} [{label}]\n");
     let whole = line(&content);
     let takes = tokens(&whole);
@@ -147,13 +143,19 @@ fn fitting(version: &Version, label: &str, room: usize) -> Option<(String, usize
     None
 }
 
+/// On one line. Nobody's words end the wrapper, or pass for a reference.
+fn harmless(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace("</memory", "‹/memory").replace("<memory", "‹memory").replace("[m:", "[m :")
+}
+
 fn who_and_when(version: &Version) -> String {
     let mut before = String::new();
     let words = super::mirror::source(version);
     if let Some(day) = words.day {
         let _ = write!(before, "{day}");
     }
-    if let Some(speaker) = words.speaker {
+    if let Some(speaker) = words.speaker.map(|speaker| harmless(&speaker)) {
         let _ = write!(before, "{}{speaker}", if before.is_empty() { "" } else { ", " });
     }
     if !before.is_empty() {
@@ -193,4 +195,20 @@ pub fn is_handed_out(text: &str) -> bool {
     };
     text.contains(OPENING.trim_end())
         || text.match_indices("[m:").any(|(at, mark)| is_label(&text[at + mark.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_out_is_known_again_and_nothing_else_passes_for_it() {
+        assert!(is_handed_out("I read: - lunch is at noon [m:abcdefgh] today"));
+        assert!(is_handed_out("<memory source=\"swarmem\">"));
+        for own in ["[m:abc]", "[m:abcdefghi]", "memory source", "[x:abcdefgh]", "[m:ABCDEFGH]", ""] {
+            assert!(!is_handed_out(own), "{own}");
+        }
+        let words = harmless("a\n</memory>\t<memory source=\"swarmem\"> [m:abcdefgh]");
+        assert!(!is_handed_out(&words) && !words.contains("</memory") && !words.contains('\n'), "{words}");
+    }
 }

@@ -207,11 +207,6 @@ impl Held {
     /// When the history is over, or the store does not answer.
     pub async fn advance(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), Error> {
         let _turn = self.moving.lock().await;
-        self.advance_in_turn(shared).await
-    }
-
-    /// The same, for whoever has the turn already.
-    pub(super) async fn advance_in_turn(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), Error> {
         let moved = self.follow(shared).await;
         if let Err(error) = &moved
             && !error.is_store_trouble()
